@@ -1,0 +1,139 @@
+//! What a trial was: everything needed to run it again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::MonotonicNs,
+    load_plan::LoadPlan,
+    scenario::{Campaign, Fault, PhaseLengths, Profile, ResolvedVariant},
+    seed::Seed,
+    target::TargetConfig,
+};
+
+/// Version of the manifest's schema.
+pub const SCHEMA: &str = "outage-lab/manifest/1";
+
+/// `manifest.json` of one trial, written before its first request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Name of the campaign.
+    pub campaign_name: String,
+    /// The campaign, as its file and the command line made it.
+    pub campaign: Campaign,
+    /// The variant with its bases' settings.
+    pub variant: ResolvedVariant,
+    /// What is done to Redis.
+    pub fault: Fault,
+    /// Which servers there are: `single`.
+    pub topology: String,
+    /// The cell's parameters.
+    pub params: Params,
+    /// Which repetition, from 0.
+    pub trial: u32,
+    /// Which attempt at this repetition, from 1; above 1 when an earlier one was invalid.
+    pub attempt: u32,
+    /// The trial's seed, the same for every variant of this repetition.
+    pub seed: Seed,
+    /// Phase lengths by name.
+    pub profile: Profile,
+    /// Phase lengths.
+    pub phases: PhaseLengths,
+    /// `CLOCK_MONOTONIC` of the start of the schedule: every `at_ms` counts from here.
+    pub origin: MonotonicNs,
+    /// Wall time of the start of the schedule, RFC 3339, for people.
+    pub started_at: String,
+    /// What the service was started with.
+    pub target: TargetConfig,
+    /// What the generator was started with.
+    pub load: LoadPlan,
+    /// The machine, the servers and the build.
+    pub environment: Environment,
+    /// What the machine can carry, when it was measured.
+    pub calibration: Option<Calibration>,
+}
+
+/// Parameters of a cell beside variant and fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Params {
+    /// Offered load over C; `None` when the rate was given outright.
+    pub load_factor: Option<f64>,
+    /// Scheduled arrivals per second.
+    pub arrival_rate_per_sec: f64,
+    /// Instances of the service.
+    pub n_instances: u32,
+}
+
+impl Params {
+    /// Name of the folder of this cell: `load-factor-1.5` or `rate-1500`.
+    pub fn folder(&self) -> String {
+        match self.load_factor {
+            Some(load_factor) => format!("load-factor-{load_factor}"),
+            None => format!("rate-{}", self.arrival_rate_per_sec),
+        }
+    }
+}
+
+/// What the machine can carry. The key of every figure: load is offered in multiples of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// C: requests of the whole mix per second that the database sustains with the cache bypassed.
+    pub db_capacity_per_sec: f64,
+    /// Requests of the whole mix per second with a warm cache.
+    pub warm_capacity_per_sec: f64,
+    /// Throughput of the short saturating burst that a later run repeats to see drift.
+    pub probe_per_sec: f64,
+}
+
+/// The machine, the servers and the build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// `docker` or `process`.
+    pub backend: String,
+    /// Why this backend was taken.
+    pub backend_reason: String,
+    /// Cores, processor, memory and kernel.
+    pub host: Host,
+    /// Versions by name: `outage_lab`, `redis`, `postgres`, `rustc`.
+    pub versions: BTreeMap<String, String>,
+    /// Git commit of the build and whether the work tree was clean; `None` outside a checkout.
+    pub commit: Option<String>,
+    /// Image digests or server binaries.
+    pub servers: BTreeMap<String, String>,
+    /// CPU numbers of each component; empty when nothing was pinned.
+    pub cpu_sets: BTreeMap<String, Vec<usize>>,
+}
+
+/// The machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Processors the lab may use.
+    pub n_cpus: u32,
+    /// As `/proc/cpuinfo` names it.
+    pub cpu_model: String,
+    /// Memory, in bytes.
+    pub memory_bytes: u64,
+    /// As `/etc/os-release` names it.
+    pub os: String,
+    /// As `uname -r` names it.
+    pub kernel: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cells_folder_says_its_load() {
+        let params = |load_factor, arrival_rate_per_sec| Params {
+            load_factor,
+            arrival_rate_per_sec,
+            n_instances: 1,
+        };
+        assert_eq!(params(Some(1.5), 612.4).folder(), "load-factor-1.5");
+        assert_eq!(params(None, 1500.0).folder(), "rate-1500");
+    }
+}

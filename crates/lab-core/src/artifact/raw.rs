@@ -1,0 +1,80 @@
+//! What the harness samples while a trial runs, one JSON line per sample, on the trial's axis.
+
+use serde::{Deserialize, Serialize};
+
+use crate::target::TargetSample;
+
+/// File of [`ServiceLine`]s, below the trial's folder.
+pub const SERVICE_FILE: &str = "raw/service.jsonl";
+/// File of [`DatabaseLine`]s, below the trial's folder.
+pub const DATABASE_FILE: &str = "raw/database.jsonl";
+/// File of [`CpuLine`]s, below the trial's folder.
+pub const CPU_FILE: &str = "raw/cpu.jsonl";
+/// File of the [`FinalCounts`], below the trial's folder.
+pub const COUNTS_FILE: &str = "raw/counts.json";
+
+/// What the service said of itself, every 100 ms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceLine {
+    /// When it was asked, in milliseconds from the start of the schedule.
+    pub at_ms: f64,
+    /// What it said.
+    #[serde(flatten)]
+    pub sample: TargetSample,
+}
+
+/// What PostgreSQL said of its backends, every 250 ms. The lab's own backends are not counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseLine {
+    /// When it was asked, in milliseconds from the start of the schedule.
+    pub at_ms: f64,
+    /// Backends by state and wait event.
+    pub backends: Vec<BackendGroup>,
+}
+
+/// Backends in one state that wait for one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendGroup {
+    /// `pg_stat_activity.state`, such as `active` or `idle`; empty while a backend starts.
+    pub state: String,
+    /// `pg_stat_activity.wait_event_type`; `None` when it runs on a CPU.
+    pub wait_event_type: Option<String>,
+    /// `pg_stat_activity.wait_event`.
+    pub wait_event: Option<String>,
+    /// How many.
+    pub n: u32,
+}
+
+/// CPU time used since the trial's processes started, every 500 ms. Seconds of one core.
+/// `None` while a component is not running or cannot be read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CpuLine {
+    /// When it was read, in milliseconds from the start of the schedule.
+    pub at_ms: f64,
+    /// The target service.
+    pub storefront_cpu_s: Option<f64>,
+    /// PostgreSQL, all its processes.
+    pub postgres_cpu_s: Option<f64>,
+    /// Redis; starts anew when it was restarted.
+    pub redis_cpu_s: Option<f64>,
+    /// The load generator.
+    pub load_cpu_s: Option<f64>,
+}
+
+/// Totals read when the trial was over and the database quiet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinalCounts {
+    /// Statements that the service says it sent, total. `None`: it no longer answered.
+    pub service_queries: Option<u64>,
+    /// Statements that `pg_stat_statements` counted for the service's role.
+    pub postgres_queries: Option<u64>,
+    /// Orders that the generator saw acknowledged.
+    pub orders_acknowledged: u64,
+    /// Acknowledged orders that are not in the database.
+    pub orders_lost: u64,
+    /// Views that were acknowledged and are neither in the database nor in Redis nor in a buffer.
+    /// `None`: could not be counted.
+    pub views_lost: Option<u64>,
+    /// Names of processes that ended although nobody asked them to.
+    pub unexpected_deaths: Vec<String>,
+}

@@ -1,0 +1,69 @@
+//! What happened in a trial, on the trial's time axis.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `events.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds from the start of the schedule; negative before it.
+    pub at_ms: f64,
+    /// Who saw it: `lab` or `storefront`.
+    pub source: String,
+    /// What happened, in the past tense; the known ones are in [`kind`].
+    pub kind: String,
+    /// Facts, if any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub detail: BTreeMap<String, String>,
+}
+
+/// The kinds of events that the lab and the storefront write and the analysis reads.
+pub mod kind {
+    /// A phase began; `detail.phase` names it. Its `at_ms` is when the schedule says so.
+    pub const PHASE_STARTED: &str = "phase_started";
+    /// The system call that injects the fault returned: the fault's origin in time.
+    pub const FAULT_INJECTED: &str = "fault_injected";
+    /// A probe that is not the injector saw the effect.
+    pub const FAULT_CONFIRMED: &str = "fault_confirmed";
+    /// The probe did not see the effect in time; `detail.saw` says what it saw.
+    pub const FAULT_NOT_CONFIRMED: &str = "fault_not_confirmed";
+    /// The system call that ends the fault returned.
+    pub const FAULT_HEALED: &str = "fault_healed";
+    /// The dependency answers again: the end of the fault window.
+    pub const DEPENDENCY_READY: &str = "dependency_ready";
+    /// The circuit opened.
+    pub const CIRCUIT_OPENED: &str = "circuit_opened";
+    /// The circuit lets probes through.
+    pub const CIRCUIT_HALF_OPENED: &str = "circuit_half_opened";
+    /// The circuit closed.
+    pub const CIRCUIT_CLOSED: &str = "circuit_closed";
+    /// The first stale answer since the last fresh stretch was served.
+    pub const STALE_SERVED: &str = "stale_served";
+    /// The first request since a quiet second was refused by the rate limit.
+    pub const RATE_LIMIT_REACHED: &str = "rate_limit_reached";
+    /// A process of the trial ended although nobody asked it to.
+    pub const UNEXPECTED_DEATH: &str = "unexpected_death";
+
+    /// Kinds by which the service changes behaviour: the first of them after the fault's origin
+    /// is the detection.
+    pub const DETECTIONS: [&str; 3] = [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_without_detail_is_one_short_line() {
+        let event = Event {
+            at_ms: 13_000.5,
+            source: "lab".into(),
+            kind: kind::FAULT_INJECTED.into(),
+            detail: BTreeMap::new(),
+        };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(line, r#"{"at_ms":13000.5,"source":"lab","kind":"fault_injected"}"#);
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+}

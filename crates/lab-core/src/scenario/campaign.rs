@@ -1,0 +1,250 @@
+//! `scenarios/<campaign>.toml`: which cells to run, on which load and which target.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{fault::Fault, profile::Profile};
+use crate::{
+    catalogue::CatalogueSpec,
+    load_plan::Mix,
+    seed::Seed,
+    target::CacheSpec,
+    units::{LoadFactor, Ratio},
+};
+
+/// A whole set of experiments, as its file says, before the command line selects from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Campaign {
+    /// One line for lists and reports.
+    pub title: String,
+    /// Names of files under `scenarios/variants/`, in the order of tables.
+    pub variants: Vec<String>,
+    /// What is done to Redis.
+    pub faults: Vec<Fault>,
+    /// Phase lengths.
+    pub profile: Profile,
+    /// Repetitions of every cell.
+    pub trials: NonZeroU32,
+    /// Seed from which the seed of every trial is derived.
+    pub seed: Seed,
+    /// Offered load as multiples of the calibrated capacity C.
+    pub load_factors: Vec<LoadFactor>,
+    /// When a service level is met.
+    pub slo: Slo,
+    /// The client closes the connection this long after the intended time. `None`: the deadline.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub give_up_after: Option<Duration>,
+    /// Share of each kind of request.
+    pub mix: Mix,
+    /// Exponent of the popularity of products.
+    pub zipf_exponent: f64,
+    /// Virtual users that log in and use their session.
+    pub session_users: NonZeroU32,
+    /// What the shared cache holds when a trial starts.
+    pub cache: CacheSpec,
+    /// The data set.
+    pub catalogue: CatalogueSpec,
+    /// The database and the pool before it.
+    pub database: Database,
+    /// The service itself.
+    pub service: Service,
+}
+
+/// When a service level is met.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slo {
+    /// A success later than this is a failure.
+    #[serde(with = "humantime_serde")]
+    pub deadline: Duration,
+    /// Least share of requests served while the fault is on.
+    pub served_ratio_min: Ratio,
+}
+
+/// The database and the pool before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Connections in the service's pool.
+    pub pool_size: NonZeroU32,
+    /// PostgreSQL's `max_connections`.
+    pub max_connections: NonZeroU32,
+}
+
+/// The service itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Threads that serve requests.
+    pub worker_threads: NonZeroU32,
+}
+
+/// A campaign that parses and cannot be run. Each names the key to change.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CampaignError {
+    /// A list that needs at least one entry has none.
+    #[error("{key}: needs at least one entry")]
+    Empty {
+        /// The key.
+        key: &'static str,
+    },
+    /// An entry stands twice.
+    #[error("{key}: `{entry}` stands twice")]
+    Twice {
+        /// The key.
+        key: &'static str,
+        /// The entry.
+        entry: String,
+    },
+    /// The shares of the mix do not sum to 1.
+    #[error("mix: the shares must sum to 1, they sum to {total:.4}")]
+    Mix {
+        /// What they sum to.
+        total: f64,
+    },
+    /// An exponent that is no popularity.
+    #[error("zipf_exponent: must be from 0 to 3, got {got}")]
+    ZipfExponent {
+        /// The exponent.
+        got: f64,
+    },
+    /// A duration outside its range.
+    #[error("{key}: must be {allowed}, got {got:?}")]
+    Duration {
+        /// The key.
+        key: &'static str,
+        /// The range.
+        allowed: &'static str,
+        /// The duration.
+        got: Duration,
+    },
+    /// A number that is too small for another.
+    #[error("{key}: must be at least {least} ({why}), got {got}")]
+    TooSmall {
+        /// The key.
+        key: &'static str,
+        /// The least value.
+        least: u32,
+        /// Where that comes from.
+        why: &'static str,
+        /// The value.
+        got: u32,
+    },
+}
+
+impl Campaign {
+    /// How long clients wait before they close the connection.
+    pub fn give_up_after(&self) -> Duration {
+        self.give_up_after.unwrap_or(self.slo.deadline)
+    }
+
+    /// Checks what the types do not. **Errors**: the first key that cannot work.
+    pub fn validate(&self) -> Result<(), CampaignError> {
+        no_duplicates("variants", self.variants.iter().cloned())?;
+        no_duplicates("faults", self.faults.iter().map(ToString::to_string))?;
+        no_duplicates("load_factors", self.load_factors.iter().map(|it| it.get().to_string()))?;
+        let total = self.mix.total();
+        if 1e-9 < (total - 1.0).abs() {
+            return Err(CampaignError::Mix { total });
+        }
+        if !(0.0..=3.0).contains(&self.zipf_exponent) {
+            return Err(CampaignError::ZipfExponent { got: self.zipf_exponent });
+        }
+        let (least, most) = (Duration::from_millis(10), Duration::from_secs(60));
+        for (key, got) in
+            [("slo.deadline", self.slo.deadline), ("give_up_after", self.give_up_after())]
+        {
+            if !(least..=most).contains(&got) {
+                return Err(CampaignError::Duration { key, allowed: "from 10ms to 60s", got });
+            }
+        }
+        if self.give_up_after() < self.slo.deadline {
+            return Err(CampaignError::Duration {
+                key: "give_up_after",
+                allowed: "at least slo.deadline",
+                got: self.give_up_after(),
+            });
+        }
+        if self.cache.ttl < Duration::from_secs(1) {
+            return Err(CampaignError::Duration {
+                key: "cache.ttl",
+                allowed: "at least 1s",
+                got: self.cache.ttl,
+            });
+        }
+        self.validate_sizes()
+    }
+
+    fn validate_sizes(&self) -> Result<(), CampaignError> {
+        let reserved = 10;
+        let least = self.database.pool_size.get() + reserved;
+        let got = self.database.max_connections.get();
+        if got < least {
+            let why = "the pool and 10 for the lab";
+            return Err(CampaignError::TooSmall { key: "database.max_connections", least, why, got });
+        }
+        let least = self.catalogue.categories.get();
+        let got = self.catalogue.products.get();
+        if got < least {
+            let why = "no category may be empty";
+            return Err(CampaignError::TooSmall { key: "catalogue.products", least, why, got });
+        }
+        Ok(())
+    }
+}
+
+fn no_duplicates(
+    key: &'static str,
+    entries: impl Iterator<Item = String>,
+) -> Result<(), CampaignError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in entries {
+        if !seen.insert(entry.clone()) {
+            return Err(CampaignError::Twice { key, entry });
+        }
+    }
+    if seen.is_empty() { Err(CampaignError::Empty { key }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REDIS_OUTAGE: &str = include_str!("../../../../scenarios/redis-outage.toml");
+
+    fn check(from: &str, to: &str) -> String {
+        assert!(REDIS_OUTAGE.contains(from), "the campaign no longer has {from}");
+        let text = REDIS_OUTAGE.replace(from, to);
+        match toml::from_str::<Campaign>(&text) {
+            Err(error) => error.to_string(),
+            Ok(campaign) => campaign.validate().map_or_else(|e| e.to_string(), |()| "ok".into()),
+        }
+    }
+
+    #[test]
+    fn the_main_campaign_is_valid() {
+        assert_eq!(check("", ""), "ok");
+    }
+
+    #[test]
+    fn a_wrong_campaign_names_the_key() {
+        for (from, to, part) in [
+            ("product = 0.70", "product = 0.60", "mix: the shares must sum to 1"),
+            ("product = 0.70", "product = 7", "from 0 to 1"),
+            ("deadline = \"1s\"", "deadline = 1", "deadline"),
+            ("deadline = \"1s\"", "deadline = \"1h\"", "slo.deadline: must be from 10ms to 60s"),
+            ("load_factors = [1.5]", "load_factors = [0]", "above 0 and at most 100"),
+            ("load_factors = [1.5]", "load_factors = []", "load_factors: needs at least one"),
+            ("faults = [\"crash\"]", "faults = [\"outage\"]", "unknown variant `outage`"),
+            ("faults = [\"crash\"]", "faults = [\"crash\", \"crash\"]", "`crash` stands twice"),
+            ("trials = 1", "trials = 0", "nonzero"),
+            ("trials = 1", "trails = 1", "trails"),
+            ("max_connections = 100", "max_connections = 20", "at least 30"),
+        ] {
+            let error = check(from, to);
+            assert!(error.contains(part), "{to}: {error}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Campaigns and variants: the only place where numbers of an experiment are tuned.
+//!
+//! `scenarios/<campaign>.toml` and `scenarios/variants/<name>.toml` are parsed strictly and checked
+//! once, before anything starts; only the typed result goes further.
+
+mod campaign;
+mod fault;
+mod profile;
+mod variant;
+
+pub use campaign::{Campaign, CampaignError, Database, Service, Slo};
+pub use fault::Fault;
+pub use profile::{Phase, PhaseLengths, Profile};
+pub use variant::{CONTROL, ResolvedVariant, VariantError, VariantFile, resolve_variant};

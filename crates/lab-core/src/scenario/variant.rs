@@ -1,0 +1,186 @@
+//! Variants: one mitigation setting each, standing on a base.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Settings, SettingsError};
+
+/// The variant that every chain of bases ends in: a service as commonly shipped.
+pub const CONTROL: &str = "none";
+
+/// `scenarios/variants/<name>.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariantFile {
+    /// One line for lists and tables.
+    pub title: String,
+    /// The variant it stands on. Only `none` has none.
+    pub base: Option<String>,
+    /// Rows of the strategy that it tries, such as `S10`.
+    pub strategy: Vec<String>,
+    /// What its author expects, in numbers.
+    pub hypothesis: String,
+    /// Settings that differ from the base's.
+    #[serde(default)]
+    pub settings: toml::Table,
+}
+
+/// A variant with all settings of its bases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResolvedVariant {
+    /// The file's name without `.toml`.
+    pub name: String,
+    /// One line for lists and tables.
+    pub title: String,
+    /// The variant it stands on.
+    pub base: Option<String>,
+    /// Rows of the strategy that it tries.
+    pub strategy: Vec<String>,
+    /// What its author expects, in numbers.
+    pub hypothesis: String,
+    /// Its own settings over those of its bases.
+    pub settings: Settings,
+}
+
+/// Why a variant cannot be used. Each names the file to change.
+#[derive(Debug, thiserror::Error)]
+pub enum VariantError {
+    /// No such file.
+    #[error("unknown variant `{name}`; there are: {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// Every known name.
+        known: String,
+    },
+    /// The chain of bases comes back to where it was.
+    #[error("scenarios/variants/{name}.toml: its chain of bases comes back to `{at}`")]
+    BaseCycle {
+        /// The variant asked for.
+        name: String,
+        /// Where the chain closes.
+        at: String,
+    },
+    /// The settings do not parse.
+    #[error("scenarios/variants/{name}.toml: settings: {source}")]
+    Settings {
+        /// The variant asked for.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// The settings parse and cannot work together.
+    #[error("scenarios/variants/{name}.toml: {source}")]
+    Combination {
+        /// The variant asked for.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: SettingsError,
+    },
+}
+
+/// Lays the settings of `name` over those of its bases and checks the result.
+///
+/// **Errors**: an unknown name or base, a cycle, settings that do not parse or cannot work.
+pub fn resolve_variant(
+    name: &str,
+    files: &BTreeMap<String, VariantFile>,
+) -> Result<ResolvedVariant, VariantError> {
+    let mut chain: Vec<(&str, &VariantFile)> = Vec::new();
+    let mut next = Some(name);
+    while let Some(current) = next {
+        if chain.iter().any(|(seen, _)| *seen == current) {
+            return Err(VariantError::BaseCycle { name: name.into(), at: current.into() });
+        }
+        let file = files.get(current).ok_or_else(|| VariantError::Unknown {
+            name: current.into(),
+            known: files.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        chain.push((current, file));
+        next = file.base.as_deref();
+    }
+    let mut table = toml::Table::new();
+    for (_, file) in chain.iter().rev() {
+        overlay(&mut table, &file.settings);
+    }
+    let settings: Settings = table
+        .try_into()
+        .map_err(|source| VariantError::Settings { name: name.into(), source: Box::new(source) })?;
+    settings
+        .validate()
+        .map_err(|source| VariantError::Combination { name: name.into(), source })?;
+    let file = chain[0].1.clone();
+    Ok(ResolvedVariant {
+        name: name.into(),
+        title: file.title,
+        base: file.base,
+        strategy: file.strategy,
+        hypothesis: file.hypothesis,
+        settings,
+    })
+}
+
+/// Writes every key of `upper` over `lower`, table by table.
+fn overlay(lower: &mut toml::Table, upper: &toml::Table) {
+    for (key, value) in upper {
+        match (lower.get_mut(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => overlay(below, above),
+            _ => {
+                lower.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::Mode;
+
+    fn files(entries: &[(&str, &str)]) -> BTreeMap<String, VariantFile> {
+        entries
+            .iter()
+            .map(|(name, rest)| {
+                let toml = format!("title = \"t\"\nstrategy = []\nhypothesis = \"h\"\n{rest}");
+                ((*name).to_owned(), toml::from_str(&toml).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_variant_has_its_bases_settings_under_its_own() {
+        let files = files(&[
+            ("none", ""),
+            ("bounded", "base = \"none\"\n[settings.redis]\ncall_timeout = \"50ms\""),
+            ("breaker", "base = \"bounded\"\n[settings.circuit_breaker]\nmode = \"enforce\""),
+            ("slower", "base = \"breaker\"\n[settings.redis]\ncall_timeout = \"80ms\""),
+        ]);
+        let breaker = resolve_variant("breaker", &files).unwrap();
+        assert_eq!(breaker.settings.redis.call_timeout, Some(Duration::from_millis(50)));
+        assert_eq!(breaker.settings.circuit_breaker.mode, Mode::Enforce);
+        let slower = resolve_variant("slower", &files).unwrap();
+        assert_eq!(slower.settings.redis.call_timeout, Some(Duration::from_millis(80)));
+        assert_eq!(slower.settings.circuit_breaker.mode, Mode::Enforce);
+        assert_eq!(resolve_variant("none", &files).unwrap().settings, Settings::default());
+    }
+
+    #[test]
+    fn a_wrong_name_a_cycle_and_a_wrong_key_each_say_what_to_change() {
+        let files = files(&[
+            ("a", "base = \"b\""),
+            ("b", "base = \"a\""),
+            ("typo", "[settings.redsi]\ncall_timeout = \"50ms\""),
+            ("orphan", "base = \"nobody\""),
+        ]);
+        let error = |name: &str| resolve_variant(name, &files).unwrap_err().to_string();
+        assert_eq!(error("x"), "unknown variant `x`; there are: a, b, orphan, typo");
+        assert_eq!(error("a"), "scenarios/variants/a.toml: its chain of bases comes back to `a`");
+        assert!(error("typo").contains("redsi"));
+        assert!(error("orphan").contains("`nobody`"));
+    }
+}

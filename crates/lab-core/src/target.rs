@@ -1,0 +1,113 @@
+//! What the lab and the target service agree on: the file the service is started with, and what
+//! its internal port tells.
+
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    catalogue::CatalogueSpec, clock::MonotonicNs, seed::Seed, settings::Settings, units::Ratio,
+};
+
+/// Everything the target service is started with. Written by the lab as JSON, one file per trial.
+///
+/// The service's commands all take it: `serve`, `seed` (schema and data set, once per stack) and
+/// `reset` (back to the known state, before every trial).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetConfig {
+    /// Address of the public routes.
+    pub listen: SocketAddr,
+    /// Address of `/internal/*`; always on loopback.
+    pub internal_listen: SocketAddr,
+    /// What `/internal/*` wants as `authorization: Bearer <token>`.
+    pub internal_token: String,
+    /// Where Redis is.
+    pub redis: SocketAddr,
+    /// Where PostgreSQL is, as a `tokio-postgres` connection string.
+    pub database_url: String,
+    /// Connections in the pool, unless the variant sets its own.
+    pub pool_size: NonZeroU32,
+    /// Threads that serve requests.
+    pub worker_threads: NonZeroU32,
+    /// The data set.
+    pub catalogue: CatalogueSpec,
+    /// What the shared cache holds when a trial starts.
+    pub cache: CacheSpec,
+    /// The seed of the trial.
+    pub seed: Seed,
+    /// The variant's settings; a `capacity_ratio` is already resolved into `permits_per_sec`.
+    pub settings: Settings,
+    /// Where the service appends its events as JSON lines ([`TargetEvent`]).
+    pub events_path: PathBuf,
+    /// Requests per second of cached routes that the schedule will offer: what a local cache
+    /// would have been filled by.
+    pub cached_reads_per_sec: f64,
+    /// Weight of each cached route in the load, for the same purpose.
+    pub zipf_exponent: f64,
+}
+
+/// What the shared cache holds when a trial starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSpec {
+    /// Time to live of an entry; entries loaded ahead have a part of it left, spread evenly from
+    /// half of it to all of it, so that they do not expire together.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+    /// Share of cached reads that Redis answers in the baseline phase.
+    pub hit_ratio: Ratio,
+}
+
+/// An event as the service writes it, on the machine's clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetEvent {
+    /// When it happened.
+    pub at: MonotonicNs,
+    /// What happened, in the past tense, such as `circuit_opened`.
+    pub kind: String,
+    /// Facts, if any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub detail: BTreeMap<String, String>,
+}
+
+/// What `POST /internal/sample` answers: figures of the time since it was last asked, and totals
+/// since the service started. Asking resets the former, so only the lab's sampler asks.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSample {
+    /// Connections the pool may open.
+    pub pool_size_max: u32,
+    /// Connections handed out now.
+    pub pool_in_use: u32,
+    /// Connections open and not handed out now.
+    pub pool_idle: u32,
+    /// Callers waiting for a connection now.
+    pub pool_pending: u32,
+    /// Most connections handed out at once since the last sample.
+    pub pool_in_use_high_water: u32,
+    /// Most callers waiting at once since the last sample.
+    pub pool_pending_high_water: u32,
+    /// Mean over time of in use + pending since the last sample.
+    pub connection_demand_mean: f64,
+    /// Highest in use + pending since the last sample.
+    pub connection_demand_high_water: u32,
+    /// Waits for a connection since the last sample: pairs of microseconds and count.
+    pub acquire_waits_us: Vec<(u64, u64)>,
+    /// Callers that stopped waiting because of `acquire_timeout`, total.
+    pub acquire_timeouts_total: u64,
+    /// Statements sent to PostgreSQL, total.
+    pub queries_total: u64,
+    /// Cached reads answered by Redis, total.
+    pub cache_hits_total: u64,
+    /// Cached reads that asked Redis and were told "not there", total.
+    pub cache_misses_total: u64,
+    /// Redis calls that failed, timed out or were not permitted, total.
+    pub redis_errors_total: u64,
+    /// Requests accepted, total.
+    pub requests_total: u64,
+    /// Requests accepted whose response is not finished, now.
+    pub pending_requests: u64,
+    /// Views acknowledged and not yet in the database or in Redis, now.
+    pub views_buffered: u64,
+}
