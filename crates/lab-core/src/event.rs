@@ -42,7 +42,7 @@ pub mod kind {
     pub const STALE_SERVED: &str = "stale_served";
     /// The first request since a quiet second was refused by the rate limit.
     pub const RATE_LIMIT_REACHED: &str = "rate_limit_reached";
-    /// A process of the trial ended although nobody asked it to.
+    /// A process of the trial ended although nobody asked it to; `detail.who` names it.
     pub const UNEXPECTED_DEATH: &str = "unexpected_death";
 
     /// Kinds by which the service changes behaviour: the first of them after the fault's origin

@@ -11,7 +11,8 @@ use crate::{
 pub const RECORD_BYTES: usize = 40;
 
 /// The first bytes of `samples.bin`: a name and a version, as long as one record.
-pub const FILE_HEADER: [u8; RECORD_BYTES] = *b"outage-lab/samples/1\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+pub const FILE_HEADER: [u8; RECORD_BYTES] =
+    *b"outage-lab/samples/1\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 /// A record that does not decode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -109,9 +110,9 @@ impl RequestSample {
                 .ok_or_else(|| unknown("outcome", record[35]))?,
             served_by: match record[36] {
                 NOT_SERVED => None,
-                code => Some(
-                    ServedBy::from_code(code).ok_or_else(|| unknown("x-served-by", code))?,
-                ),
+                code => {
+                    Some(ServedBy::from_code(code).ok_or_else(|| unknown("x-served-by", code))?)
+                }
             },
         };
         if sample.intended_at_ns <= sample.sent_at_ns && sample.sent_at_ns <= sample.completed_at_ns

@@ -98,6 +98,8 @@ pub struct TargetSample {
     pub acquire_timeouts_total: u64,
     /// Statements sent to PostgreSQL, total.
     pub queries_total: u64,
+    /// Statements that ended in an error, total. PostgreSQL's own counts leave them out.
+    pub queries_failed_total: u64,
     /// Cached reads answered by Redis, total.
     pub cache_hits_total: u64,
     /// Cached reads that asked Redis and were told "not there", total.

@@ -94,7 +94,11 @@ impl LoadFactor {
         if 0.0 < value && value <= 100.0 {
             Ok(Self(value))
         } else {
-            Err(OutOfRange { what: "a load factor", allowed: "above 0 and at most 100", got: value })
+            Err(OutOfRange {
+                what: "a load factor",
+                allowed: "above 0 and at most 100",
+                got: value,
+            })
         }
     }
 

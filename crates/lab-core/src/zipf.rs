@@ -33,7 +33,8 @@ impl Zipf {
     pub fn draw(&self, rng: &mut impl Rng) -> u32 {
         let point: f64 = rng.random();
         let rank = self.cumulative.partition_point(|share| *share <= point);
-        u32::try_from(rank.min(self.cumulative.len() - 1)).expect("there are at most u32::MAX ranks")
+        u32::try_from(rank.min(self.cumulative.len() - 1))
+            .expect("there are at most u32::MAX ranks")
     }
 
     /// Share of all draws that fall on the `n` most popular ranks, 0 to 1.

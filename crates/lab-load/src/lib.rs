@@ -1,1 +1,26 @@
-//! Placeholder.
+//! The load generator: an arrival schedule computed ahead, carried by goose users, recorded raw.
+//!
+//! The way of one arrival: [`schedule`] decides its time, route and keys from the seed; the pacing
+//! thread (`pacer`) hands it at that time to a parked user (`dispatch`); the user (`users`, `crew`)
+//! sends the request (`requests`), reads the whole body, has it judged (`classify`) and appends one
+//! sample (`recorder`). `run` puts these together.
+//!
+//! Nothing here computes a figure: rates, percentiles and histograms are derived afterwards from
+//! the samples. goose's own metrics are off.
+
+mod classify;
+mod crew;
+mod dispatch;
+mod error;
+mod expected;
+mod file_limit;
+mod pacer;
+mod recorder;
+mod requests;
+mod run;
+pub mod schedule;
+mod sessions;
+pub mod signals;
+mod users;
+
+pub use self::{error::LoadError, recorder::Recorder, run::run};

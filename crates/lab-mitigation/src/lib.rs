@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Mitigations as reusable parts: pure policies, and the handles and layers that enforce them.
+//!
+//! One folder per mitigation, the same names in each: `policy.rs` decides and reads no clock (it
+//! takes `now`), `service.rs` and `layer.rs` wrap a tower service, `error.rs` says what was
+//! refused, and `mod.rs` says what it does, when it helps, when it hurts and where it is from.
+//! What a service does with the answer (serve stale, ask the database) does not live here.
+//!
+//! Every mitigation but [`call_timeout`] can be off, observe or enforce, and be switched while
+//! calls are in flight; see [`switch`].
+
+pub mod call_timeout;
+pub mod circuit_breaker;
+pub mod clock;
+pub mod local_cache;
+pub mod rate_limit;
+pub mod switch;

@@ -1,2 +1,78 @@
-//! Placeholder.
-fn main() {}
+//! The command line of the target service: `serve`, `seed` and `reset`, each with one file.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use lab_core::target::TargetConfig;
+use storefront::{config, dataset, serve};
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+/// A product catalogue with Redis in front and PostgreSQL behind.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or Ctrl-C.
+    Serve(File),
+    /// Create the schema and load the data set into PostgreSQL.
+    Seed(File),
+    /// Bring PostgreSQL and Redis back to the state every trial starts from.
+    Reset(File),
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// JSON file as the lab writes it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, causes included, for whoever started it.
+            eprintln!("storefront: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match Cli::parse().command {
+        Command::Serve(file) => {
+            let config = config::read(&file.config)?;
+            let runtime = runtime(&config)?;
+            runtime.block_on(serve::serve(config))?;
+            // A query whose caller has left must not keep the process alive.
+            runtime.shutdown_background();
+            Ok(())
+        }
+        Command::Seed(file) => {
+            let config = config::read(&file.config)?;
+            runtime(&config)?.block_on(dataset::seed(&config)).context("failed to seed")
+        }
+        Command::Reset(file) => {
+            let config = config::read(&file.config)?;
+            runtime(&config)?.block_on(dataset::reset(&config)).context("failed to reset")
+        }
+    }
+}
+
+fn runtime(config: &TargetConfig) -> anyhow::Result<Runtime> {
+    let worker_threads = usize::try_from(config.worker_threads.get())?;
+    Builder::new_multi_thread()
+        .worker_threads(worker_threads)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")
+}

@@ -6,10 +6,17 @@
 //! | --- | --- | --- |
 //! | `manifest.json` | harness ([`manifest::Manifest`]) | yes |
 //! | `events.jsonl` | harness ([`crate::event::Event`]) | yes |
-//! | `timeline.json`, `phases.hlog`, `verdict.json` | analysis | yes |
+//! | `timeline.json`, `phases.hlog`, `verdict.json` | analysis ([`timeline`], [`verdict`]) | yes |
 //! | `samples.bin` | generator ([`crate::sample`]) | no |
 //! | `raw/*.jsonl` | harness ([`raw`]) | no |
 //! | `*.log` | the processes | no |
+//!
+//! The campaign's own folder holds `campaign.json`, written by the harness ([`campaign_run`]), and
+//! `summary.json`, written by the analysis ([`summary`]), beside the plots and pages.
 
+pub mod campaign_run;
 pub mod manifest;
 pub mod raw;
+pub mod summary;
+pub mod timeline;
+pub mod verdict;

@@ -64,6 +64,8 @@ pub struct CpuLine {
 /// Totals read when the trial was over and the database quiet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FinalCounts {
+    /// Requests in the whole schedule, as the generator says: each must have one outcome.
+    pub requests_scheduled: u64,
     /// Statements that the service says it sent, total. `None`: it no longer answered.
     pub service_queries: Option<u64>,
     /// Statements that `pg_stat_statements` counted for the service's role.

@@ -183,7 +183,12 @@ impl Campaign {
         let got = self.database.max_connections.get();
         if got < least {
             let why = "the pool and 10 for the lab";
-            return Err(CampaignError::TooSmall { key: "database.max_connections", least, why, got });
+            return Err(CampaignError::TooSmall {
+                key: "database.max_connections",
+                least,
+                why,
+                got,
+            });
         }
         let least = self.catalogue.categories.get();
         let got = self.catalogue.products.get();

@@ -1,0 +1,92 @@
+//! `campaign.json`: what the harness knows of a campaign as a whole, for the analysis.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{Calibration, Host, Params};
+use crate::{
+    scenario::{Fault, Profile, Slo},
+    seed::Seed,
+};
+
+/// Version of the schema of `campaign.json`.
+pub const SCHEMA: &str = "outage-lab/campaign/1";
+/// The file's name, below the campaign's folder.
+pub const FILE: &str = "campaign.json";
+
+/// `campaign.json`, written by the harness when the last trial of the campaign is over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CampaignRun {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Name of the campaign.
+    pub campaign: String,
+    /// Phase lengths by name.
+    pub profile: Profile,
+    /// Seed of the campaign.
+    pub seed: Seed,
+    /// Whether the run was stopped before its last planned trial.
+    pub partial: bool,
+    /// Wall time of the start of the run, RFC 3339.
+    pub started_at: String,
+    /// From the start of the run to the end of its last trial, in seconds.
+    pub wall_time_s: f64,
+    /// Warmup to drain, summed over all trials, in seconds.
+    pub measuring_time_s: f64,
+    /// `docker` or `process`.
+    pub backend: String,
+    /// Why this backend was taken.
+    pub backend_reason: String,
+    /// The machine.
+    pub host: Host,
+    /// Versions by name: `outage_lab`, `redis`, `postgres`, `rustc`.
+    pub versions: BTreeMap<String, String>,
+    /// What the machine can carry; `None` when the rate was given outright and not measured.
+    pub calibration: Option<Calibration>,
+    /// When a service level is met.
+    pub slo: Slo,
+    /// Repetitions planned for every cell.
+    pub n_trials: u32,
+    /// Every planned cell, in the order of tables.
+    pub cells: Vec<PlannedCell>,
+}
+
+/// One combination of variant, fault and parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCell {
+    /// Name of the variant.
+    pub variant: String,
+    /// The variant it stands on.
+    pub base: Option<String>,
+    /// What is done to Redis.
+    pub fault: Fault,
+    /// Which servers there are: `single`.
+    pub topology: String,
+    /// Load and instances.
+    pub params: Params,
+}
+
+impl PlannedCell {
+    /// The cell's folder below the campaign's: `trials/<variant>/<fault>/<params>`.
+    pub fn folder(&self) -> String {
+        format!("trials/{}/{}/{}", self.variant, self.fault, self.params.folder())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cells_folder_names_variant_fault_and_load() {
+        let cell = PlannedCell {
+            variant: "circuit-breaker".into(),
+            base: Some("bounded-timeouts".into()),
+            fault: Fault::Crash,
+            topology: "single".into(),
+            params: Params { load_factor: Some(1.5), arrival_rate_per_sec: 600.0, n_instances: 1 },
+        };
+        assert_eq!(cell.folder(), "trials/circuit-breaker/crash/load-factor-1.5");
+    }
+}

@@ -1,0 +1,159 @@
+//! The arithmetic of calibration. Pure.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use lab_core::{clock::nanos, outcome::Outcome, sample::RequestSample};
+
+/// Share of requests that must succeed within the deadline.
+const SUSTAINED_RATIO_MIN: f64 = 0.99;
+/// A known capacity is measured again when a burst differs by more.
+const DRIFT_RATIO_MAX: f64 = 0.10;
+/// The database is the bottleneck when its core is busy for at least this share of the time.
+pub(crate) const BUSY_RATIO_MIN: f64 = 0.85;
+
+/// Completions per second in a saturating burst, its settling time left out.
+pub(crate) fn throughput_per_sec(
+    samples: &[RequestSample],
+    settle: Duration,
+    length: Duration,
+) -> f64 {
+    let (from, to) = (nanos(settle), nanos(length));
+    let counted = |it: &&RequestSample| {
+        it.outcome == Outcome::Success && (from..to).contains(&it.completed_at_ns)
+    };
+    samples.iter().filter(counted).count() as f64 / (length - settle).as_secs_f64()
+}
+
+/// Whether 99 % succeed within the deadline, and the second half no worse than that on its own: a
+/// queue that grows slowly shows there first.
+pub(crate) fn is_sustained(samples: &[RequestSample], deadline: Duration) -> bool {
+    let last = samples.iter().map(|it| it.intended_at_ns).max().unwrap_or(0);
+    let late: Vec<_> = samples.iter().filter(|it| last / 2 <= it.intended_at_ns).collect();
+    let is_good = |it: &RequestSample| {
+        it.outcome == Outcome::Success && it.response_time_ns() <= nanos(deadline)
+    };
+    let n_good = samples.iter().filter(|it| is_good(it)).count() as f64;
+    let n_late_good = late.iter().filter(|it| is_good(it)).count() as f64;
+    !samples.is_empty()
+        && SUSTAINED_RATIO_MIN * samples.len() as f64 <= n_good
+        && SUSTAINED_RATIO_MIN * late.len() as f64 <= n_late_good
+}
+
+/// Whether a burst differs so much from the known one that the capacities are measured again.
+pub(crate) fn drifted(known_per_sec: f64, probe_per_sec: f64) -> bool {
+    DRIFT_RATIO_MAX * known_per_sec < (probe_per_sec - known_per_sec).abs()
+}
+
+/// How busy the database's core and the others were in a burst.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bottleneck {
+    /// Busy share of the database's core, 0 to 1.
+    pub(crate) database: f64,
+    /// Busy share of the other cores together, 0 to 1.
+    pub(crate) others: f64,
+}
+
+impl Bottleneck {
+    /// From CPU seconds (database, others) before and after `length`; the others have `n_others`
+    /// cores.
+    pub(crate) fn new(
+        before: (f64, f64),
+        after: (f64, f64),
+        length: Duration,
+        n_others: usize,
+    ) -> Self {
+        let seconds = length.as_secs_f64();
+        Self {
+            database: (after.0 - before.0) / seconds,
+            others: (after.1 - before.1) / (seconds * n_others.max(1) as f64),
+        }
+    }
+
+    /// **Errors**: something else than the database is busiest, so that load at multiples of its
+    /// capacity would show the limits of the machine instead.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Self { database, others } = *self;
+        if database < BUSY_RATIO_MIN || database < others {
+            bail!(
+                "this machine cannot show the effect: with the cache bypassed the database's core \
+                 is busy {:.0} % of the time and the others {:.0} %; the database must be the \
+                 bottleneck (at least {:.0} %)",
+                database * 100.0,
+                others * 100.0,
+                BUSY_RATIO_MIN * 100.0
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_core::route::Route;
+
+    use super::*;
+
+    fn sample(intended_ms: u64, took_ms: u64, outcome: Outcome) -> RequestSample {
+        RequestSample {
+            arrival: 0,
+            key: 0,
+            route: Route::Product,
+            outcome,
+            served_by: None,
+            status: 200,
+            intended_at_ns: intended_ms * 1_000_000,
+            sent_at_ns: intended_ms * 1_000_000,
+            completed_at_ns: (intended_ms + took_ms) * 1_000_000,
+        }
+    }
+
+    // Worked by hand: completions at 0.5 s (settling), 1.5 s and 2.5 s, one failure at 2.6 s:
+    // two in the two seconds from 1 s to 3 s.
+    #[test]
+    fn throughput_counts_successes_after_the_settling_time() {
+        let samples = [
+            sample(400, 100, Outcome::Success),
+            sample(1_400, 100, Outcome::Success),
+            sample(2_400, 100, Outcome::Success),
+            sample(2_500, 100, Outcome::DependencyFailed),
+        ];
+        let got = throughput_per_sec(&samples, Duration::from_secs(1), Duration::from_secs(3));
+        assert!((got - 1.0).abs() < 1e-9);
+    }
+
+    // 200 requests; 2 late ones are exactly 1 %. Both in the second half are 2 % of it.
+    #[test]
+    fn a_queue_that_grows_is_not_sustained_although_the_whole_run_looks_fine() {
+        let deadline = Duration::from_secs(1);
+        let run = |late: &[u64]| -> Vec<_> {
+            (0..200)
+                .map(|k| {
+                    sample(k * 10, if late.contains(&k) { 1_500 } else { 20 }, Outcome::Success)
+                })
+                .collect()
+        };
+        assert!(is_sustained(&run(&[]), deadline));
+        assert!(is_sustained(&run(&[10, 150]), deadline));
+        assert!(!is_sustained(&run(&[150, 199]), deadline));
+        assert!(!is_sustained(&[], deadline));
+    }
+
+    #[test]
+    fn ten_percent_is_the_border_of_drift() {
+        assert!(!drifted(400.0, 440.0));
+        assert!(drifted(400.0, 441.0));
+        assert!(drifted(400.0, 359.0));
+    }
+
+    #[test]
+    fn the_database_must_be_the_busiest() {
+        let four = Duration::from_secs(4);
+        let good = Bottleneck::new((10.0, 5.0), (13.8, 7.0), four, 1);
+        assert!((good.database - 0.95).abs() < 1e-9 && (good.others - 0.5).abs() < 1e-9);
+        good.check().unwrap();
+        let idle = Bottleneck::new((0.0, 0.0), (2.0, 3.9), four, 1);
+        let error = idle.check().unwrap_err().to_string();
+        assert!(error.contains("busy 50 %") && error.contains("the others 98 %"), "{error}");
+    }
+}

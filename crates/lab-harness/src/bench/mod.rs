@@ -1,0 +1,174 @@
+//! `lab bench`: from scenario files to a report.
+//!
+//! In: `scenarios/`, the command line, the machine. Out: a results folder. The harness computes no
+//! metric: it starts, stops, samples and counts, and has every figure made from the artifacts.
+
+mod calibration;
+mod control;
+mod database;
+mod live;
+mod load;
+mod plan;
+mod progress;
+mod record;
+mod results;
+mod run;
+mod sampling;
+mod scenario_files;
+mod selection;
+mod session;
+mod target;
+mod timeline;
+mod trial;
+
+use std::env;
+
+use anyhow::{Context, Result, anyhow};
+use lab_core::{artifact::summary::Summary, scenario::PhaseLengths};
+
+pub(crate) use self::scenario_files::ScenarioFiles;
+use self::{
+    plan::{blocks, expected_time},
+    progress::Progress,
+    record::{Record, holds_complete, is_partial},
+    results::{Ending, ResultsFolder, read_json},
+    run::Run,
+    selection::Selection,
+    session::Session,
+};
+use crate::{
+    clean,
+    cli::{BackendArg, BenchArgs},
+    exit::ExitCode,
+    failure::AtExit,
+    machine::{cpus::CpuPlan, disk, lock::MachineLock},
+    stack::{BackendChoice, InstallPolicy, StackOptions},
+};
+
+/// Runs the campaign that `args` select and returns the exit code of a run that went to its end.
+///
+/// **Errors**: carry the exit code that says which part failed ([`AtExit`]).
+/// **Cancellation**: on `SIGINT` or `SIGTERM` the servers are taken down and the cells that
+/// finished are reported.
+pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
+    let here = env::current_dir().context("find the current folder")?;
+    let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
+    let selection = Selection::new(&files, args).at_exit(ExitCode::Usage)?;
+    if args.plan {
+        print_plan(&selection);
+        return Ok(ExitCode::Done);
+    }
+    let _lock = MachineLock::acquire().at_exit(ExitCode::Busy)?;
+    clean::run().await;
+    disk::require_free(&selection.out, disk::FREE_BYTES_MIN).at_exit(ExitCode::Storage)?;
+    let folder = open_results(&selection, args)?;
+    let started = tokio::time::Instant::now();
+    let mut interrupt = std::pin::pin!(interrupted());
+    let mut progress = Progress::new(std::time::Duration::ZERO);
+    let options = stack_options(&selection, args, cpus);
+    let session = tokio::select! {
+        session = Session::start(&options, &files.root) => session.at_exit(ExitCode::Stack),
+        () = &mut interrupt => Err(anyhow!("interrupted before the first trial"))
+            .at_exit(ExitCode::Interrupted),
+    };
+    let session = session.inspect_err(|_| folder.discard_if_empty())?;
+    progress.say(&format!(
+        "backend {}: {}",
+        session.environment.backend, session.environment.backend_reason
+    ));
+    let bench = Run { session: &session, selection: &selection, files: &files, started };
+    let ran = tokio::select! {
+        ran = bench.run(&folder, args, &mut progress) => ran.map(|()| Ending::Complete),
+        () = &mut interrupt => Ok(Ending::Partial),
+    };
+    progress.close();
+    let stopped = session.stop().await.at_exit(ExitCode::Stack);
+    let code = report(folder, ran, args).await?;
+    stopped?;
+    Ok(code)
+}
+
+/// Reports what there is, even after a failure: finished cells are never lost.
+async fn report(folder: ResultsFolder, ran: Result<Ending>, args: &BenchArgs) -> Result<ExitCode> {
+    let ending = *ran.as_ref().unwrap_or(&Ending::Partial);
+    let has_record = Record::exists(folder.work());
+    let has_trials = folder.work().join("trials").exists();
+    if has_record && has_trials {
+        Record::close(folder.work(), ending)?;
+        run::report_campaign(folder.work()).await.at_exit(ExitCode::Internal)?;
+        let stands = folder.finish(ending, holds_complete).at_exit(ExitCode::Storage)?;
+        run::announce(&stands, ending);
+        ran?;
+        let summary: Summary = read_json(&stands.join("summary.json"))?;
+        return Ok(match ending {
+            Ending::Partial => ExitCode::Interrupted,
+            Ending::Complete => run::exit_code(&summary, args.require_met),
+        });
+    }
+    folder.discard_if_empty();
+    ran?;
+    Ok(ExitCode::Interrupted)
+}
+
+fn open_results(selection: &Selection, args: &BenchArgs) -> Result<ResultsFolder> {
+    if !args.resume {
+        return ResultsFolder::create(&selection.out).at_exit(ExitCode::Storage);
+    }
+    let folder = ResultsFolder::resume(&selection.out, is_partial).at_exit(ExitCode::Usage)?;
+    Record::check_same_campaign(folder.work(), selection).at_exit(ExitCode::Usage)?;
+    Ok(folder)
+}
+
+fn stack_options(selection: &Selection, args: &BenchArgs, cpus: CpuPlan) -> StackOptions {
+    StackOptions {
+        choice: match args.backend {
+            BackendArg::Auto => BackendChoice::Auto,
+            BackendArg::Docker => BackendChoice::Docker,
+            BackendArg::Process => BackendChoice::Process,
+        },
+        max_connections: selection.campaign.database.max_connections,
+        install: match args.no_install {
+            true => InstallPolicy::Forbidden,
+            false => InstallPolicy::Allowed,
+        },
+        cpus,
+    }
+}
+
+/// Waits for `SIGINT` or `SIGTERM`.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Phase lengths of the selected campaign.
+fn phases(selection: &Selection) -> PhaseLengths {
+    selection.campaign.profile.lengths(selection.campaign.give_up_after())
+}
+
+#[expect(clippy::print_stdout, reason = "the plan is what was asked for")]
+fn print_plan(selection: &Selection) {
+    let campaign = &selection.campaign;
+    // The rates are not known before calibration; the number and order of cells are.
+    let params = selection.params(f64::NAN);
+    let n_trials = campaign.trials.get();
+    let blocks =
+        blocks(selection.variants.len(), &campaign.faults, &params, n_trials, campaign.seed);
+    for block in &blocks {
+        for trial in &block.trials {
+            let variant = &selection.variants[trial.variant].name;
+            println!("{variant} {} {} trial {}", trial.fault, trial.params.folder(), trial.trial);
+        }
+    }
+    let n = blocks.iter().map(|block| block.trials.len()).sum();
+    let time = humantime::format_duration(expected_time(n, &phases(selection)));
+    println!("{n} trials, profile {}, about {time}", campaign.profile.name());
+}

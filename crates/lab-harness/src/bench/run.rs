@@ -1,0 +1,228 @@
+//! The run itself: calibrate, then block after block of trials.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use lab_core::{
+    artifact::{
+        manifest::{Calibration, Params},
+        summary::Summary,
+        verdict::Verdict,
+    },
+    scenario::{ResolvedVariant, resolve_variant},
+};
+use tokio::time::Instant;
+
+use super::{
+    ScenarioFiles,
+    calibration::{calibrate, check_reserve},
+    phases,
+    plan::{Block, PlannedTrial, blocks, trial_seed},
+    progress::Progress,
+    record::Record,
+    results::{Ending, ResultsFolder},
+    selection::{OfferedLoad, Selection},
+    session::Session,
+    target::{TargetSetup, needs_capacity},
+    trial::{self, TrialSpec},
+};
+use crate::{cli::BenchArgs, exit::ExitCode, failure::AtExit, machine::facts::utc_now};
+
+/// The variant that calibration runs on, and most others stand on.
+const CALIBRATION_BASE: &str = "bounded-timeouts";
+/// How often a block is run at most: once, and twice more when a trial of it is invalid.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// A run in progress.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    /// Servers and programs.
+    pub(crate) session: &'a Session,
+    /// What to run.
+    pub(crate) selection: &'a Selection,
+    /// The scenario files.
+    pub(crate) files: &'a ScenarioFiles,
+    /// When the run began.
+    pub(crate) started: Instant,
+}
+
+impl Run<'_> {
+    /// Runs everything that is not there yet, block by block.
+    ///
+    /// **Errors**: the harness failed; invalid trials are no error.
+    /// **Cancellation**: finished trials stay.
+    pub(crate) async fn run(
+        &self,
+        folder: &ResultsFolder,
+        args: &BenchArgs,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        self.seed().await.at_exit(ExitCode::Target)?;
+        let calibration =
+            self.capacities(folder, args, progress).await.at_exit(ExitCode::Calibration)?;
+        let capacity = calibration.map_or(f64::NAN, |it| it.db_capacity_per_sec);
+        let params = self.selection.params(capacity);
+        if !Record::exists(folder.work()) {
+            let plan = (calibration, params.as_slice());
+            let environment = &self.session.environment;
+            Record::open(folder.work(), self.selection, environment, plan, utc_now())
+                .at_exit(ExitCode::Storage)?;
+        }
+        let blocks = self.blocks(&params);
+        let length = phases(self.selection).total();
+        let n: usize = blocks.iter().map(|block| block.trials.len()).sum();
+        *progress = Progress::new(length * u32::try_from(n).context("count the trials")?);
+        for block in &blocks {
+            self.run_block(block, calibration, folder, progress).await?;
+        }
+        Ok(())
+    }
+
+    fn blocks(&self, params: &[Params]) -> Vec<Block> {
+        let campaign = &self.selection.campaign;
+        let n_variants = self.selection.variants.len();
+        blocks(n_variants, &campaign.faults, params, campaign.trials.get(), campaign.seed)
+    }
+
+    /// Loads the data set.
+    async fn seed(&self) -> Result<()> {
+        let folder = self.session.run_dir.path().join("seed");
+        std::fs::create_dir_all(folder.join("raw")).context("create the seed folder")?;
+        let setup = TargetSetup {
+            campaign: &self.selection.campaign,
+            settings: self.base()?.settings,
+            db_capacity_per_sec: None,
+            arrival_rate_per_sec: 1.0,
+            seed: self.selection.campaign.seed,
+        };
+        self.session.seed(&setup.config(self.session)?, &folder).await
+    }
+
+    fn base(&self) -> Result<ResolvedVariant> {
+        Ok(resolve_variant(CALIBRATION_BASE, &self.files.variants)?)
+    }
+
+    /// The capacities: those of the run that is resumed, else those of the machine. `None` when the
+    /// rate is given outright and no variant needs them.
+    async fn capacities(
+        &self,
+        folder: &ResultsFolder,
+        args: &BenchArgs,
+        progress: &Progress,
+    ) -> Result<Option<Calibration>> {
+        if Record::exists(folder.work()) {
+            return Ok(Record::read(folder.work())?.calibration);
+        }
+        let is_rate = self.selection.load != OfferedLoad::Factors;
+        let needed = self.selection.variants.iter().any(|it| needs_capacity(&it.settings));
+        if is_rate && !needed {
+            return Ok(None);
+        }
+        let base = self.base()?;
+        let calibration =
+            calibrate(self.session, self.selection, &base, args.recalibrate, progress).await?;
+        let params = self.selection.params(calibration.db_capacity_per_sec);
+        let rate_max = params.iter().map(|it| it.arrival_rate_per_sec).fold(0.0, f64::max);
+        if !is_rate {
+            check_reserve(&calibration, rate_max)?;
+        }
+        Ok(Some(calibration))
+    }
+
+    /// Runs the trials of a block that are not there yet; all of them again while one is invalid.
+    async fn run_block(
+        &self,
+        block: &Block,
+        calibration: Option<Calibration>,
+        folder: &ResultsFolder,
+        progress: &Progress,
+    ) -> Result<()> {
+        let length = phases(self.selection).total();
+        for attempt in 1..=ATTEMPTS_MAX {
+            let mut invalid = Vec::new();
+            for planned in &block.trials {
+                let spec = self.spec(planned, calibration, folder, attempt);
+                let title = spec.title();
+                if attempt == 1 && spec.folder.join("verdict.json").exists() {
+                    progress.trial_over(length);
+                } else {
+                    trial::run(self.session, &spec, progress).await?;
+                    let wall_time_s = self.started.elapsed().as_secs_f64();
+                    Record::add_trial(folder.work(), &phases(self.selection), wall_time_s)?;
+                }
+                let verdict = trial::analyse(self.session, &spec.folder).await;
+                if let Some(reasons) = verdict.at_exit(ExitCode::Internal)? {
+                    progress.say(&format!("{title}: invalid: {reasons}"));
+                    invalid.push(title);
+                }
+            }
+            if invalid.is_empty() || attempt == ATTEMPTS_MAX {
+                break;
+            }
+            progress.say(&format!("{} invalid: running its block again", invalid.join(", ")));
+            let n = u32::try_from(block.trials.len()).context("count the trials")?;
+            progress.extend(length * n);
+        }
+        Ok(())
+    }
+
+    fn spec<'b>(
+        &'b self,
+        planned: &'b PlannedTrial,
+        calibration: Option<Calibration>,
+        folder: &ResultsFolder,
+        attempt: u32,
+    ) -> TrialSpec<'b> {
+        let variant = &self.selection.variants[planned.variant];
+        let PlannedTrial { fault, params, trial, .. } = planned;
+        TrialSpec {
+            selection: self.selection,
+            variant,
+            planned,
+            seed: trial_seed(self.selection.campaign.seed, *trial),
+            calibration,
+            attempt,
+            folder: folder.trial(&variant.name, *fault, params, *trial),
+        }
+    }
+}
+
+/// Has the campaign's tables, plots and page made. **Errors**: with the analysis's own words.
+pub(crate) async fn report_campaign(folder: &Path) -> Result<()> {
+    let program = super::session::Binaries::find()?.lab_report;
+    let output = tokio::process::Command::new(program)
+        .arg("campaign")
+        .arg(folder)
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("run lab-report")?;
+    print(&String::from_utf8_lossy(&output.stdout));
+    if output.status.success() {
+        return Ok(());
+    }
+    bail!("{}", String::from_utf8_lossy(&output.stderr).trim())
+}
+
+/// Says where the result stands.
+pub(crate) fn announce(folder: &Path, ending: Ending) {
+    let partial = if ending == Ending::Partial { " (partial; --resume goes on)" } else { "" };
+    print(&format!("report: {}{partial}\n", folder.join("report.html").display()));
+}
+
+#[expect(clippy::print_stdout, reason = "the result is what was asked for")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+/// The exit code of a run that went to its end.
+pub(crate) fn exit_code(summary: &Summary, require_met: bool) -> ExitCode {
+    let is = |verdict: Verdict| summary.variants.iter().any(|it| it.verdict == verdict);
+    if is(Verdict::Invalid) {
+        ExitCode::Invalid
+    } else if require_met && is(Verdict::Missed) {
+        ExitCode::Regression
+    } else {
+        ExitCode::Done
+    }
+}

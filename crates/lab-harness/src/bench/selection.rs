@@ -1,0 +1,155 @@
+//! The campaign file with the command line laid over it, checked as a whole before anything runs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use lab_core::{
+    artifact::manifest::Params,
+    scenario::{Campaign, Fault, ResolvedVariant, resolve_variant},
+    seed::Seed,
+    units::PerSec,
+};
+
+use super::scenario_files::ScenarioFiles;
+use crate::cli::BenchArgs;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    /// Name of the campaign.
+    pub(crate) name: String,
+    /// The campaign with the overrides of the command line.
+    pub(crate) campaign: Campaign,
+    /// The variants with all settings, in the order of tables.
+    pub(crate) variants: Vec<ResolvedVariant>,
+    /// How much load.
+    pub(crate) load: OfferedLoad,
+    /// Where the results go.
+    pub(crate) out: PathBuf,
+}
+
+/// How much load to offer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum OfferedLoad {
+    /// Multiples of the calibrated capacity: those of the campaign.
+    Factors,
+    /// This many arrivals per second.
+    Rate(PerSec),
+}
+
+impl Selection {
+    /// Lays `args` over the campaign's file. **Errors**: unknown names, values that cannot work.
+    pub(crate) fn new(files: &ScenarioFiles, args: &BenchArgs) -> Result<Self> {
+        let mut campaign = files.campaign(&args.campaign)?;
+        if !args.variant.is_empty() {
+            campaign.variants.clone_from(&args.variant);
+        }
+        if !args.fault.is_empty() {
+            campaign.faults =
+                args.fault.iter().map(|name| parse_fault(name)).collect::<Result<_>>()?;
+        }
+        if !args.load_factor.is_empty() {
+            campaign.load_factors.clone_from(&args.load_factor);
+        }
+        campaign.trials = args.trials.unwrap_or(campaign.trials);
+        campaign.profile = args.profile.unwrap_or(campaign.profile);
+        campaign.seed = args.seed.map_or(campaign.seed, Seed);
+        campaign.cache.hit_ratio = args.hit_ratio.unwrap_or(campaign.cache.hit_ratio);
+        campaign.slo.deadline = args.deadline.unwrap_or(campaign.slo.deadline);
+        campaign.validate().context("check the command line")?;
+        let variants = campaign
+            .variants
+            .iter()
+            .map(|name| resolve_variant(name, &files.variants).map_err(anyhow::Error::from))
+            .collect::<Result<_>>()?;
+        let out =
+            args.out.clone().unwrap_or_else(|| files.root.join("results").join(&args.campaign));
+        let load = args.rate.map_or(OfferedLoad::Factors, OfferedLoad::Rate);
+        Ok(Self { name: args.campaign.clone(), campaign, variants, load, out })
+    }
+
+    /// The parameters of every cell, given C in requests per second.
+    pub(crate) fn params(&self, db_capacity_per_sec: f64) -> Vec<Params> {
+        match self.load {
+            OfferedLoad::Rate(rate) => {
+                vec![Params { load_factor: None, arrival_rate_per_sec: rate.get(), n_instances: 1 }]
+            }
+            OfferedLoad::Factors => self
+                .campaign
+                .load_factors
+                .iter()
+                .map(|factor| Params {
+                    load_factor: Some(factor.get()),
+                    arrival_rate_per_sec: round_to_tenth(factor.get() * db_capacity_per_sec),
+                    n_instances: 1,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Rates are offered in tenths of a request per second: finer digits of C are noise.
+fn round_to_tenth(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
+
+fn parse_fault(name: &str) -> Result<Fault> {
+    let Some(fault) = Fault::from_name(name) else {
+        let known = Fault::ALL.map(Fault::name).join(", ");
+        bail!("--fault: unknown fault `{name}`; there are: {known}");
+    };
+    Ok(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn select(args: &[&str]) -> Result<Selection> {
+        let files = ScenarioFiles::open(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let all = ["lab", "bench"].iter().chain(args);
+        let Command::Bench(args) = Cli::parse_from(all).command else { panic!("not a bench") };
+        Selection::new(&files, &args)
+    }
+
+    #[test]
+    fn the_command_line_overrides_the_file() {
+        let args = ["--variant", "none,circuit-breaker", "--fault", "pause", "--trials", "3"];
+        let selection = select(&args).unwrap();
+        assert_eq!(selection.variants.len(), 2);
+        assert_eq!(selection.variants[1].base.as_deref(), Some("bounded-timeouts"));
+        assert_eq!(selection.campaign.faults, vec![Fault::Pause]);
+        assert_eq!(selection.campaign.trials.get(), 3);
+        assert!(selection.out.ends_with("results/redis-outage"));
+    }
+
+    #[test]
+    fn load_factors_become_rates_through_the_capacity() {
+        let selection = select(&["--load-factor", "0.7,1.5"]).unwrap();
+        let rates: Vec<_> =
+            selection.params(401.23).iter().map(|it| it.arrival_rate_per_sec).collect();
+        // Worked by hand: 0.7 x 401.23 = 280.861 and 1.5 x 401.23 = 601.845.
+        assert_eq!(rates, [280.9, 601.8]);
+        let fixed = select(&["--rate", "1500"]).unwrap().params(401.23);
+        assert_eq!(fixed[0].folder(), "rate-1500");
+    }
+
+    #[test]
+    fn unknown_names_and_bad_combinations_say_what_there_is() {
+        for (args, part) in [
+            (&["--variant", "circut-breaker"][..], "unknown variant `circut-breaker`; there are:"),
+            (&["--fault", "outage"], "--fault: unknown fault `outage`; there are: crash, pause"),
+            (&["--variant", "none,none"], "`none` stands twice"),
+            (&["--deadline", "2h"], "slo.deadline: must be from 10ms to 60s"),
+            (&["nightly"], "unknown campaign `nightly`"),
+        ] {
+            let error = format!("{:#}", select(args).unwrap_err());
+            assert!(error.contains(part), "{args:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What one run has up for all its trials: servers, programs, addresses.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use lab_core::{artifact::manifest::Environment, seed, target::TargetConfig};
+
+use super::{database::Admin, target};
+use crate::{
+    machine::{cpus::CpuPlan, facts, ports, run_dir::RunDirectory},
+    process::Spawner,
+    stack::{Stack, StackOptions},
+};
+
+/// Longest wait for the backends of an earlier trial to go away.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The lab's other programs, which stand beside its own.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    /// The service under test.
+    pub(crate) storefront: PathBuf,
+    /// The load generator.
+    pub(crate) lab_load: PathBuf,
+    /// The analysis.
+    pub(crate) lab_report: PathBuf,
+}
+
+impl Binaries {
+    /// Finds the programs beside this one. **Errors**: one is missing.
+    pub(crate) fn find() -> Result<Self> {
+        let own = env::current_exe().context("find the lab's own program")?;
+        let folder = own.parent().context("find the lab's own folder")?;
+        let find = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+            bail!("{} is not built; start the lab with `cargo xtask bench`", path.display())
+        };
+        Ok(Self {
+            storefront: find("storefront")?,
+            lab_load: find("lab-load")?,
+            lab_report: find("lab-report")?,
+        })
+    }
+}
+
+/// Addresses of the service, the same in every trial of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    /// Public routes.
+    pub(crate) target: SocketAddr,
+    /// Internal routes.
+    pub(crate) internal: SocketAddr,
+}
+
+/// What one run has up for all its trials.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Redis and PostgreSQL.
+    pub(crate) stack: Stack,
+    /// Starts processes that die with the lab.
+    pub(crate) spawner: Spawner,
+    /// The run's own folder; removed at the end.
+    pub(crate) run_dir: RunDirectory,
+    /// Which processors belong to whom.
+    pub(crate) cpus: CpuPlan,
+    /// The lab's other programs.
+    pub(crate) binaries: Binaries,
+    /// Addresses of the service.
+    pub(crate) ports: Ports,
+    /// What the service's internal port wants to see.
+    pub(crate) internal_token: String,
+    /// The lab's own connection to PostgreSQL.
+    pub(crate) admin: Admin,
+    /// The machine, the servers and the build.
+    pub(crate) environment: Environment,
+}
+
+impl Session {
+    /// Brings the servers up. **Errors**: a program is missing, or a server does not start.
+    pub(crate) async fn start(options: &StackOptions, root: &Path) -> Result<Self> {
+        let binaries = Binaries::find()?;
+        let run_dir = RunDirectory::create()?;
+        let spawner = Spawner::start(run_dir.registry()?).context("start the spawner")?;
+        let stack = Stack::start(options, &run_dir, &spawner).await?;
+        let admin = Admin::connect(&stack.admin_url()).await?;
+        let [target, internal] = ports::pick(2)?[..] else { bail!("two ports were asked for") };
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let environment = environment(&stack, &options.cpus, root);
+        let token = seed::mix(lab_core::clock::MonotonicNs::now().0);
+        Ok(Self {
+            stack,
+            spawner,
+            run_dir,
+            cpus: options.cpus.clone(),
+            binaries,
+            ports: Ports { target: loopback(target), internal: loopback(internal) },
+            internal_token: format!("{token:016x}"),
+            admin,
+            environment,
+        })
+    }
+
+    /// Loads the data set, once per run. **Errors**: the service's `seed` command fails.
+    pub(crate) async fn seed(&self, config: &TargetConfig, folder: &Path) -> Result<()> {
+        target::run_command(self, "seed", config, folder).await
+    }
+
+    /// Brings servers and data to the known state before a trial.
+    ///
+    /// **Errors**: a server does not come back, or the service's `reset` command fails.
+    pub(crate) async fn reset(&self, config: &TargetConfig, folder: &Path) -> Result<()> {
+        self.admin.wait_until_quiet(LEAVE_TIMEOUT).await?;
+        target::run_command(self, "reset", config, folder).await?;
+        // What the reset wrote must not be written back in the middle of the trial.
+        tokio::task::spawn_blocking(nix::unistd::sync).await.context("write back dirty pages")
+    }
+
+    /// Takes everything down. **Errors**: a server that cannot be stopped.
+    pub(crate) async fn stop(self) -> Result<()> {
+        drop(self.admin);
+        self.stack.stop().await?;
+        self.run_dir.remove()?;
+        Ok(())
+    }
+}
+
+fn environment(stack: &Stack, cpus: &CpuPlan, root: &Path) -> Environment {
+    let facts = stack.facts();
+    let mut versions = facts.versions.clone();
+    versions.insert("outage_lab".into(), env!("CARGO_PKG_VERSION").into());
+    if let Some(rustc) = first_line(Command::new("rustc").arg("--version")) {
+        versions.insert("rustc".into(), rustc);
+    }
+    Environment {
+        backend: facts.backend.name().into(),
+        backend_reason: facts.reason.clone(),
+        host: facts::host(),
+        versions,
+        commit: commit(root),
+        servers: facts.servers.clone(),
+        cpu_sets: cpus.cpu_sets(),
+    }
+}
+
+/// The commit of the checkout, with `-dirty` when the work tree differs from it.
+fn commit(root: &Path) -> Option<String> {
+    let args = ["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"];
+    first_line(Command::new("git").args(args).current_dir(root))
+}
+
+fn first_line(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|it| it.status.success())?;
+    String::from_utf8(output.stdout).ok()?.lines().next().map(str::to_owned)
+}

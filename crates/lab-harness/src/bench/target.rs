@@ -1,0 +1,225 @@
+//! The service under test: its configuration, its commands and its process.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use lab_core::{
+    scenario::Campaign,
+    seed::Seed,
+    settings::{Mode, Settings},
+    target::{TargetConfig, TargetEvent},
+    units::PerSec,
+};
+
+use super::{control::Control, results::write_json, session::Session};
+use crate::process::{Child, ChildSpec};
+
+/// Longest time from the start of the service to its first ready answer.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest time for `seed` or `reset`.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
+/// Where the service writes its events, below the folder it is started in.
+pub(crate) const EVENTS_FILE: &str = "storefront-events.log";
+/// What the service is started with, below the same folder.
+const CONFIG_FILE: &str = "raw/target.json";
+/// Time between the request to end and the kill.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What differs between the trials of a run, as the service sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetSetup<'a> {
+    /// The campaign.
+    pub(crate) campaign: &'a Campaign,
+    /// The variant's settings.
+    pub(crate) settings: Settings,
+    /// C in requests per second, for settings that are shares of it.
+    pub(crate) db_capacity_per_sec: Option<f64>,
+    /// Scheduled arrivals per second.
+    pub(crate) arrival_rate_per_sec: f64,
+    /// The trial's seed.
+    pub(crate) seed: Seed,
+}
+
+impl TargetSetup<'_> {
+    /// Everything the service is started with.
+    ///
+    /// **Errors**: a share of the capacity is set and the capacity is not known.
+    pub(crate) fn config(&self, session: &Session) -> Result<TargetConfig> {
+        let pool_size =
+            self.settings.database.pool_size.unwrap_or(self.campaign.database.pool_size);
+        Ok(TargetConfig {
+            listen: session.ports.target,
+            internal_listen: session.ports.internal,
+            internal_token: session.internal_token.clone(),
+            redis: session.stack.redis_addr(),
+            database_url: session.stack.target_url(),
+            pool_size,
+            worker_threads: self.campaign.service.worker_threads,
+            catalogue: self.campaign.catalogue.clone(),
+            cache: self.campaign.cache.clone(),
+            seed: self.seed,
+            settings: resolve_shares(&self.settings, self.db_capacity_per_sec)?,
+            events_path: EVENTS_FILE.into(),
+            cached_reads_per_sec: self.arrival_rate_per_sec * self.campaign.mix.cached_ratio(),
+            zipf_exponent: self.campaign.zipf_exponent,
+        })
+    }
+}
+
+/// Turns shares of C into rates. **Errors**: C is not known.
+fn resolve_shares(settings: &Settings, db_capacity_per_sec: Option<f64>) -> Result<Settings> {
+    let mut settings = settings.clone();
+    let limit = &mut settings.rate_limit;
+    if limit.mode != Mode::Off
+        && let Some(share) = limit.capacity_ratio.take()
+    {
+        let capacity = db_capacity_per_sec
+            .context("settings.rate_limit.capacity_ratio needs a calibrated capacity")?;
+        limit.permits_per_sec = Some(PerSec::new(share.get() * capacity)?);
+    }
+    Ok(settings)
+}
+
+/// Whether any of `settings` needs the calibrated capacity.
+pub(crate) fn needs_capacity(settings: &Settings) -> bool {
+    settings.rate_limit.mode != Mode::Off && settings.rate_limit.capacity_ratio.is_some()
+}
+
+/// A running service.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Its process.
+    pub(crate) child: Child,
+    /// Its HTTP surface.
+    pub(crate) control: Control,
+    config: TargetConfig,
+    log: PathBuf,
+}
+
+impl Target {
+    /// Starts the service and waits until it is ready.
+    ///
+    /// **Errors**: it ends before it is ready, or is not ready after 20 s; its last line is quoted.
+    pub(crate) async fn start(
+        session: &Session,
+        config: &TargetConfig,
+        folder: &Path,
+    ) -> Result<Self> {
+        let log = folder.join("storefront.log");
+        write_json(&folder.join(CONFIG_FILE), config)?;
+        let child = session.spawner.spawn(command(session, "serve", folder, &log))?;
+        let target = Self { child, control: Control::new(config)?, config: config.clone(), log };
+        target.wait_until_ready().await?;
+        Ok(target)
+    }
+
+    async fn wait_until_ready(&self) -> Result<()> {
+        let control = self.control.clone();
+        let ready = async {
+            while !control.is_ready().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = ready => Ok(()),
+            status = self.child.wait() => bail!("the storefront ended before it was ready ({}): {}", status?, last_line(&self.log)),
+            () = tokio::time::sleep(READY_TIMEOUT) => bail!("the storefront was not ready after {READY_TIMEOUT:?}: {}", last_line(&self.log)),
+        }
+    }
+
+    /// What the service was started with.
+    pub(crate) fn config(&self) -> &TargetConfig {
+        &self.config
+    }
+
+    /// Asks the service to end, and ends it after 5 s if it does not.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.child.terminate(GRACE).await?;
+        Ok(())
+    }
+}
+
+/// What the service wrote to its event file, in order. A last line cut short is left out.
+pub(crate) fn read_events(path: &Path) -> Result<Vec<TargetEvent>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// Runs `storefront seed` or `storefront reset` to its end.
+///
+/// **Errors**: it fails or takes longer than 2 minutes; its last line is quoted.
+pub(crate) async fn run_command(
+    session: &Session,
+    verb: &'static str,
+    config: &TargetConfig,
+    folder: &Path,
+) -> Result<()> {
+    let log = folder.join(format!("storefront-{verb}.log"));
+    write_json(&folder.join(CONFIG_FILE), config)?;
+    let child = session.spawner.spawn(command(session, verb, folder, &log))?;
+    let status = tokio::time::timeout(COMMAND_TIMEOUT, child.wait())
+        .await
+        .with_context(|| format!("storefront {verb} took longer than {COMMAND_TIMEOUT:?}"))??;
+    if status.success() {
+        return Ok(());
+    }
+    bail!("storefront {verb} failed ({status}): {}", last_line(&log))
+}
+
+/// The last line of a log that says anything.
+pub(crate) fn last_line(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output").to_owned()
+}
+
+/// The service in `folder`, so that no file of a result holds a path of this machine.
+fn command(session: &Session, verb: &str, folder: &Path, log: &Path) -> ChildSpec {
+    ChildSpec {
+        name: format!("storefront-{verb}"),
+        args: vec![verb.into(), "--config".into(), CONFIG_FILE.into()],
+        cwd: Some(folder.to_owned()),
+        nice: crate::process::spec::NICE_UNDER_TEST,
+        cpus: session.cpus.others.clone(),
+        ..ChildSpec::logged(&session.binaries.storefront, log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_core::{settings::RateLimitSettings, units::Ratio};
+
+    use super::*;
+
+    fn limited(mode: Mode) -> Settings {
+        let rate_limit = RateLimitSettings {
+            mode,
+            capacity_ratio: Some(Ratio::new(0.8).unwrap()),
+            ..RateLimitSettings::default()
+        };
+        Settings { rate_limit, ..Settings::default() }
+    }
+
+    // Worked by hand: 0.8 of 400 requests per second is 320.
+    #[test]
+    fn a_share_of_the_capacity_becomes_a_rate() {
+        let resolved = resolve_shares(&limited(Mode::Enforce), Some(400.0)).unwrap();
+        assert_eq!(resolved.rate_limit.permits_per_sec.map(PerSec::get), Some(320.0));
+        assert_eq!(resolved.rate_limit.capacity_ratio, None);
+        resolved.validate().unwrap();
+    }
+
+    #[test]
+    fn a_share_of_an_unknown_capacity_is_refused() {
+        assert!(needs_capacity(&limited(Mode::Enforce)));
+        assert!(!needs_capacity(&limited(Mode::Off)));
+        let error = resolve_shares(&limited(Mode::Enforce), None).unwrap_err().to_string();
+        assert!(error.contains("capacity_ratio"), "{error}");
+    }
+}

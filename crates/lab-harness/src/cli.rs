@@ -1,0 +1,173 @@
+//! The command line. It selects and overrides; defaults of an experiment live in `scenarios/`.
+
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lab_core::{
+    scenario::Profile,
+    units::{LoadFactor, PerSec, Ratio},
+};
+
+/// Takes Redis away from a service under load and measures what its users see.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a campaign, verify it, analyse it and draw it.
+    Bench(BenchArgs),
+    /// List variants, faults, topologies and campaigns, each with its one line.
+    List(ListArgs),
+    /// Say what this machine has, what is missing, and the command that mends it.
+    Doctor,
+    /// Stop and remove whatever an earlier run left.
+    Clean,
+}
+
+/// `bench`: which part of the campaign to run, and how.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// Name of a file under `scenarios/`, without `.toml`.
+    #[arg(default_value = "redis-outage")]
+    pub campaign: String,
+    /// Variants to run instead of the campaign's, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub variant: Vec<String>,
+    /// Faults to inject instead of the campaign's, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "F,G")]
+    pub fault: Vec<String>,
+    /// Repetitions of every cell.
+    #[arg(long, value_name = "N")]
+    pub trials: Option<NonZeroU32>,
+    /// Seed from which the seed of every trial is derived.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Where the results go; `results/<campaign>` when not given.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on with a run that was cut short, instead of starting anew.
+    #[arg(long)]
+    pub resume: bool,
+    /// Phase lengths.
+    #[arg(long, value_parser = parse_profile, value_name = "smoke|quick|standard|full")]
+    pub profile: Option<Profile>,
+    /// Offered load as multiples of the calibrated capacity, comma-separated.
+    #[arg(long, value_delimiter = ',', value_parser = parse_load_factor, value_name = "X", allow_negative_numbers = true)]
+    pub load_factor: Vec<LoadFactor>,
+    /// Offered load in arrivals per second, instead of a multiple of the capacity.
+    #[arg(long, value_parser = parse_rate, value_name = "R", conflicts_with = "load_factor", allow_negative_numbers = true)]
+    pub rate: Option<PerSec>,
+    /// A success later than this is a failure, such as `1s` or `250ms`.
+    #[arg(long, value_parser = parse_duration, value_name = "D")]
+    pub deadline: Option<Duration>,
+    /// Share of cached reads that Redis answers before the fault, from 0 to 1.
+    #[arg(long, value_parser = parse_ratio, value_name = "H")]
+    pub hit_ratio: Option<Ratio>,
+    /// Measure the capacities again although they are known.
+    #[arg(long)]
+    pub recalibrate: bool,
+    /// Run the servers in containers or as plain processes.
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    pub backend: BackendArg,
+    /// Never install a missing server.
+    #[arg(long)]
+    pub no_install: bool,
+    /// Exit with 1 when a cell misses its service level.
+    #[arg(long)]
+    pub require_met: bool,
+    /// Print the cells and the expected time, and run nothing.
+    #[arg(long)]
+    pub plan: bool,
+}
+
+/// `--backend`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackendArg {
+    /// Containers when an engine answers and the images can be had, else processes.
+    Auto,
+    /// Containers.
+    Docker,
+    /// Plain processes.
+    Process,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_profile(text: &str) -> Result<Profile, String> {
+    let known = || Profile::ALL.map(Profile::name).join(", ");
+    Profile::from_name(text).ok_or_else(|| format!("must be one of {}", known()))
+}
+
+fn parse_number(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "must be a number".to_owned())
+}
+
+fn parse_load_factor(text: &str) -> Result<LoadFactor, String> {
+    LoadFactor::new(parse_number(text)?).map_err(|error| error.to_string())
+}
+
+fn parse_rate(text: &str) -> Result<PerSec, String> {
+    PerSec::new(parse_number(text)?).map_err(|error| error.to_string())
+}
+
+fn parse_ratio(text: &str) -> Result<Ratio, String> {
+    Ratio::new(parse_number(text)?).map_err(|error| error.to_string())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(format!("needs a unit, such as {text}s or {text}ms"));
+    }
+    humantime::parse_duration(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(args: &[&str]) -> String {
+        let all = ["lab", "bench"].iter().chain(args);
+        Cli::try_parse_from(all).map_or_else(|error| error.to_string(), |_| "ok".into())
+    }
+
+    #[test]
+    fn a_bare_bench_is_the_main_campaign() {
+        let Command::Bench(bench) = Cli::parse_from(["lab", "bench"]).command else {
+            panic!("not a bench");
+        };
+        assert_eq!(bench.campaign, "redis-outage");
+        assert!(bench.variant.is_empty() && bench.trials.is_none());
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_flag_and_the_range() {
+        for (args, parts) in [
+            (&["--load-factor", "0"][..], ["--load-factor", "above 0"]),
+            (&["--load-factor", "1.5,nine"], ["--load-factor", "must be a number"]),
+            (&["--rate", "-3"], ["--rate", "above 0"]),
+            (&["--deadline", "250"], ["--deadline", "needs a unit, such as 250s or 250ms"]),
+            (&["--hit-ratio", "95"], ["--hit-ratio", "from 0 to 1"]),
+            (&["--profile", "quickly"], ["--profile", "smoke, quick, standard, full"]),
+            (&["--trials", "0"], ["--trials", "zero"]),
+            (&["--rate", "9", "--load-factor", "1"], ["--rate", "cannot be used with"]),
+            (&["--backend", "podman"], ["--backend", "docker"]),
+        ] {
+            let error = error(args);
+            for part in parts {
+                assert!(error.contains(part), "{args:?}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Starts every child from one thread that lives as long as the run.
+//!
+//! The parent-death signal fires when the *thread* that forked the child ends, so a pool thread
+//! must not fork. It is also cleared when the child changes its user: std runs the `pre_exec`
+//! closure after that change, so the signal is set there. This is the only module with `unsafe`.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use nix::{
+    errno::Errno,
+    sched::{CpuSet, sched_setaffinity},
+    sys::prctl,
+    unistd::{Pid, getppid},
+};
+
+pub use super::{child::Child, spec::ChildSpec};
+use super::{
+    registry::{Entry, Registry},
+    spec::INHERITED_ENV,
+    stat::ProcessIdentity,
+};
+
+/// A child that did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum SpawnError {
+    /// The program is missing, not executable, or could not be given its user or processors.
+    #[error("{name}: cannot start {}: {source}", program.display())]
+    Start {
+        /// What the lab calls it.
+        name: String,
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The log file cannot be opened.
+    #[error("{name}: cannot write {}: {source}", path.display())]
+    Log {
+        /// What the lab calls it.
+        name: String,
+        /// The log file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The child could not be put on the run's list, and was ended.
+    #[error("{name}: cannot note the child in {}: {source}", path.display())]
+    Registry {
+        /// What the lab calls it.
+        name: String,
+        /// The list.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Starts children. Clones share one thread, which ends with the last clone and the last [`Child`].
+#[derive(Debug, Clone)]
+pub struct Spawner {
+    requests: mpsc::Sender<Request>,
+    registry: Registry,
+}
+
+#[derive(Debug)]
+struct Request {
+    command: Command,
+    reply: mpsc::SyncSender<io::Result<std::process::Child>>,
+}
+
+impl Spawner {
+    /// Starts the thread. **Errors**: the system has no thread to give.
+    pub fn start(registry: Registry) -> io::Result<Self> {
+        let (requests, incoming) = mpsc::channel::<Request>();
+        thread::Builder::new().name("spawner".into()).spawn(move || {
+            for mut request in incoming {
+                // The asker waits for this reply; if it is gone, the child ends with its pipes.
+                request.reply.send(request.command.spawn()).ok();
+            }
+        })?;
+        Ok(Self { requests, registry })
+    }
+
+    /// Starts one child and puts it on the run's list. Blocks for the fork, a millisecond or so.
+    ///
+    /// A piped child must be started inside a tokio runtime.
+    /// **Errors**: the program or its log cannot be opened.
+    pub fn spawn(&self, spec: ChildSpec) -> Result<Child, SpawnError> {
+        let start_error = |source| SpawnError::Start {
+            name: spec.name.clone(),
+            program: spec.program.clone(),
+            source,
+        };
+        let command = command(&spec)?;
+        let (reply, answer) = mpsc::sync_channel(1);
+        let gone = || io::Error::other("the spawner has ended");
+        let sent = self.requests.send(Request { command, reply });
+        let process = sent
+            .map_err(|_| gone())
+            .and_then(|()| answer.recv().map_err(|_| gone())?)
+            .map_err(start_error)?;
+        // An unreaped child keeps its entry in /proc, even if it has already ended.
+        let identity = ProcessIdentity::of(process.id())
+            .ok_or_else(|| start_error(io::Error::other("/proc does not show the child")))?;
+        let child = Child::watch(&spec, identity, process, self.clone()).map_err(start_error)?;
+        let entry =
+            Entry { name: spec.name.clone(), identity, death_signal: spec.death_signal as i32 };
+        self.registry.add(&entry).map_err(|source| SpawnError::Registry {
+            name: spec.name.clone(),
+            path: self.registry.path().to_path_buf(),
+            source,
+        })?;
+        Ok(child)
+    }
+}
+
+fn command(spec: &ChildSpec) -> Result<Command, SpawnError> {
+    let mut command = Command::new(&spec.program);
+    command.args(&spec.args).env_clear();
+    let inherited = INHERITED_ENV.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
+    command.envs(inherited).envs(spec.env.iter().map(|(key, value)| (key, value)));
+    if let Some(cwd) = &spec.cwd {
+        command.current_dir(cwd);
+    }
+    let log = open_log(spec)?;
+    if spec.piped {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+    } else {
+        let copy = log.try_clone().map_err(|source| log_error(spec, source))?;
+        command.stdin(Stdio::null()).stdout(copy).stderr(log);
+    }
+    // Its own process group: Ctrl-C on the terminal is for the lab alone, which then stops the
+    // children in order.
+    command.process_group(0);
+    if let Some((user, group)) = spec.run_as {
+        command.uid(user).gid(group);
+    }
+    prepare_in_child(&mut command, spec);
+    Ok(command)
+}
+
+fn open_log(spec: &ChildSpec) -> Result<File, SpawnError> {
+    let opened = OpenOptions::new().create(true).append(true).open(&spec.log_path);
+    opened.map_err(|source| log_error(spec, source))
+}
+
+fn log_error(spec: &ChildSpec, source: io::Error) -> SpawnError {
+    SpawnError::Log { name: spec.name.clone(), path: spec.log_path.clone(), source }
+}
+
+/// What happens between fork and exec, after the change of user.
+fn prepare_in_child(command: &mut Command, spec: &ChildSpec) {
+    let (lab, death_signal) = (Pid::this(), spec.death_signal);
+    let (cpus, nice) = (cpu_set(&spec.cpus), spec.nice);
+    let prepare = move || {
+        prctl::set_pdeathsig(death_signal)?;
+        if getppid() != lab {
+            // The lab died before the signal was set.
+            return Err(Errno::ESRCH.into());
+        }
+        if let Some(cpus) = &cpus {
+            sched_setaffinity(Pid::from_raw(0), cpus)?;
+        }
+        step_back(nice)
+    };
+    #[expect(
+        unsafe_code,
+        reason = "the parent-death signal can only be set in the child; the closure makes a few \
+                  system calls, allocates nothing and takes no lock"
+    )]
+    // SAFETY: only async-signal-safe calls run between fork and exec.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// Adds `nice` to the nice value of this process. Everybody may do so.
+fn step_back(nice: i32) -> io::Result<()> {
+    if nice == 0 {
+        return Ok(());
+    }
+    #[expect(unsafe_code, reason = "nix has no wrapper for it")]
+    // SAFETY: `nice` takes and returns an integer.
+    let result = unsafe { libc::nice(nice) };
+    // -1 is also a nice value, but one that only a lab with a raised priority can end up with.
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// `None` for an empty list. Numbers beyond what the kernel knows are left out.
+fn cpu_set(cpus: &[usize]) -> Option<CpuSet> {
+    let mut set = CpuSet::new();
+    let n_set = cpus.iter().filter(|&&cpu| set.set(cpu).is_ok()).count();
+    (0 < n_set).then_some(set)
+}

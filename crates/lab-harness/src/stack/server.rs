@@ -1,0 +1,383 @@
+//! One server of the stack and what can be done to it, whatever the backend.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lab_core::clock::MonotonicNs;
+use nix::sys::signal::Signal;
+use tokio::time::sleep;
+
+use super::{
+    choice::Programs,
+    container_server::{ContainerServer, ContainerSpec, FOLDER},
+    error::StackError,
+    install,
+    postgres::{self, INITDB_ARGUMENTS},
+    probe::{Seen, ping},
+    process_server::ProcessServer,
+    redis,
+};
+use crate::{
+    machine::{cpus::CpuPlan, run_dir::RunDirectory},
+    process::{ChildSpec, Spawner},
+};
+
+/// Longest wait for the first answer after a start.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time between two probes of a server that comes up. Finer than any figure that depends on it.
+const PROBE_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Where the servers of a run go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout<'a> {
+    pub(super) run_dir: &'a RunDirectory,
+    pub(super) spawner: &'a Spawner,
+    pub(super) redis: SocketAddr,
+    pub(super) postgres: SocketAddr,
+    pub(super) max_connections: NonZeroU32,
+    pub(super) cpus: &'a CpuPlan,
+}
+
+/// Which server it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Redis,
+    Postgres,
+}
+
+/// How it runs.
+#[derive(Debug)]
+enum Runner {
+    Process(Box<ProcessServer>),
+    Container(Box<ContainerServer>),
+}
+
+/// One server of the stack.
+#[derive(Debug)]
+pub struct Server {
+    kind: Kind,
+    address: SocketAddr,
+    origin: String,
+    log: PathBuf,
+    runner: Runner,
+}
+
+impl Server {
+    /// Starts it and waits until it answers. Returns the time of the answer.
+    ///
+    /// **Errors**: it runs already, it ends before it answers, or it does not answer within 60 s.
+    pub async fn start(&self) -> Result<MonotonicNs, StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.start().await?,
+            Runner::Container(it) => it.start().await?,
+        }
+        self.wait_until_ready().await
+    }
+
+    /// Ends it in order and waits for the end: SIGTERM for Redis, SIGQUIT for PostgreSQL, SIGKILL
+    /// for what is still there after 5 s. A server that is down stays down.
+    ///
+    /// **Errors**: the engine refuses.
+    pub async fn stop(&self) -> Result<(), StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.stop().await,
+            Runner::Container(it) => it.stop().await,
+        }
+    }
+
+    /// Sends SIGKILL and returns the time right after the call returned. It does not wait for the
+    /// end on the process backend; a Docker engine itself waits for it, some 50 ms.
+    ///
+    /// **Errors**: the server is down.
+    pub async fn kill(&self) -> Result<MonotonicNs, StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.kill(),
+            Runner::Container(it) => it.kill().await,
+        }
+    }
+
+    /// Stops all its processes where they are (SIGSTOP), PostgreSQL's backends after their parent,
+    /// and returns the time right after the last call returned.
+    ///
+    /// **Errors**: the server is down.
+    pub async fn pause(&self) -> Result<MonotonicNs, StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.pause(),
+            Runner::Container(it) => it.pause().await,
+        }
+    }
+
+    /// Lets its processes go on and returns the time right after the call returned.
+    ///
+    /// **Errors**: the server is down.
+    pub async fn resume(&self) -> Result<MonotonicNs, StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.resume(),
+            Runner::Container(it) => it.resume().await,
+        }
+    }
+
+    /// Kills it if it runs, starts it again with an empty memory, and returns the time of its first
+    /// answer. **Errors**: as [`Self::start`].
+    pub async fn restart_cold(&self) -> Result<MonotonicNs, StackError> {
+        if self.is_running().await {
+            self.kill().await?;
+        }
+        self.start().await
+    }
+
+    /// Whether it answers in its own protocol now; else what was seen instead.
+    pub async fn ready(&self) -> Result<(), String> {
+        match self.kind {
+            Kind::Redis => match ping(self.address, Duration::from_millis(250)).await {
+                Seen::Answered => Ok(()),
+                seen => Err(seen.to_string()),
+            },
+            Kind::Postgres => postgres::select_one(self.address).await,
+        }
+    }
+
+    /// Ends it for good and removes what it leaves in the system.
+    pub(super) async fn remove(&self) -> Result<(), StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.stop().await,
+            Runner::Container(it) => it.remove().await,
+        }
+    }
+
+    /// Where it listens; the same after every restart.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its first process as this machine counts; `None` while it is down.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.runner {
+            Runner::Process(it) => it.pid(),
+            Runner::Container(it) => it.pid(),
+        }
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The program or image it comes from.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// How it ended, when nobody asked it to.
+    pub fn unexpected_end(&self) -> Option<String> {
+        match &self.runner {
+            Runner::Process(it) => it.unexpected_end(),
+            Runner::Container(it) => it.unexpected_end(),
+        }
+    }
+
+    async fn is_running(&self) -> bool {
+        match &self.runner {
+            Runner::Process(it) => it.pid().is_some(),
+            Runner::Container(it) => it.is_running().await,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Redis => "redis",
+            Kind::Postgres => "postgres",
+        }
+    }
+
+    async fn wait_until_ready(&self) -> Result<MonotonicNs, StackError> {
+        let start = MonotonicNs::now();
+        let deadline = start.plus(READY_TIMEOUT);
+        loop {
+            let Err(saw) = self.ready().await else { return Ok(MonotonicNs::now()) };
+            if !self.is_running().await {
+                return Err(StackError::DidNotStart {
+                    name: self.name(),
+                    last_line: last_telling_line(&self.log),
+                    log: self.log.clone(),
+                });
+            }
+            if deadline <= MonotonicNs::now() {
+                let waited_s = READY_TIMEOUT.as_secs();
+                return Err(StackError::NotReady { name: self.name(), waited_s, saw });
+            }
+            sleep(PROBE_INTERVAL).await;
+        }
+    }
+}
+
+/// The last line that says why: PostgreSQL goes on to write after its FATAL, and Redis frames its
+/// complaint with lines of stars.
+fn last_telling_line(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let told = |line: &&str| line.chars().any(char::is_alphanumeric);
+    let complaint = |line: &&str| {
+        let words = ["FATAL", "ERROR", "error", "Failed", "Fatal"];
+        told(line) && words.iter().any(|word| line.contains(word))
+    };
+    let line = text.lines().rfind(complaint).or_else(|| text.lines().rfind(told));
+    line.unwrap_or("it ended without a word").trim().to_owned()
+}
+
+/// Prepares Redis, which is not started yet.
+pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Server, StackError> {
+    let (run_dir, address) = (layout.run_dir, layout.redis);
+    let user = install::server_user();
+    let folder = run_dir.subfolder("redis", user)?;
+    let log = folder.join("redis.log");
+    let arguments = redis::arguments(address);
+    let (origin, runner) = match programs {
+        Programs::Process(binaries) => {
+            let spec = ChildSpec {
+                args: arguments.into_iter().map(Into::into).collect(),
+                cwd: Some(folder),
+                cpus: layout.cpus.others.clone(),
+                run_as: user,
+                ..ChildSpec::logged(&binaries.redis_server, &log)
+            };
+            let spec = ChildSpec { name: "redis".into(), env: c_locale(), ..spec };
+            let server = ProcessServer::new("redis", spec, Signal::SIGTERM, layout.spawner.clone());
+            (binaries.redis_server.display().to_string(), Runner::Process(Box::new(server)))
+        }
+        Programs::Docker(images) => {
+            let line =
+                format!("exec redis-server {} >>{FOLDER}/redis.log 2>&1", quoted(&arguments));
+            let spec = ContainerSpec {
+                name: "redis",
+                image: images.redis.clone(),
+                line,
+                folder,
+                cpus: layout.cpus.others.clone(),
+                run_id: run_dir.id().to_owned(),
+                stop_signal: Signal::SIGTERM,
+            };
+            let server = ContainerServer::new(spec).await?;
+            (server.image().to_owned(), Runner::Container(Box::new(server)))
+        }
+    };
+    Ok(Server { kind: Kind::Redis, address, origin, log, runner })
+}
+
+/// Prepares PostgreSQL, which is not started yet: makes its cluster, or has the container make it.
+pub(super) async fn postgres(
+    programs: &Programs,
+    layout: &Layout<'_>,
+) -> Result<Server, StackError> {
+    let (run_dir, address) = (layout.run_dir, layout.postgres);
+    let user = install::server_user();
+    let folder = run_dir.subfolder("postgres", user)?;
+    let log = folder.join("postgres.log");
+    let arguments = |folder: &Path| {
+        postgres::arguments(address, &folder.join("data"), folder, layout.max_connections)
+    };
+    let (origin, runner) = match programs {
+        Programs::Process(binaries) => {
+            let spec = ChildSpec {
+                name: "postgres".into(),
+                args: arguments(&folder).into_iter().map(Into::into).collect(),
+                env: c_locale(),
+                cwd: Some(folder.clone()),
+                cpus: layout.cpus.postgres.clone(),
+                run_as: user,
+                death_signal: Signal::SIGQUIT,
+                ..ChildSpec::logged(&binaries.postgres, &log)
+            };
+            init_cluster(&binaries.initdb, &spec, &folder.join("data"), layout.spawner).await?;
+            let server =
+                ProcessServer::new("postgres", spec, Signal::SIGQUIT, layout.spawner.clone());
+            let server = server.with_cluster(folder.join("data"));
+            (binaries.postgres.display().to_string(), Runner::Process(Box::new(server)))
+        }
+        Programs::Docker(images) => {
+            let initdb = INITDB_ARGUMENTS.join(" ");
+            let line = format!(
+                "exec >>{FOLDER}/postgres.log 2>&1; set -e; \
+                 test -s {FOLDER}/data/PG_VERSION || initdb {initdb} -D {FOLDER}/data; \
+                 exec postgres {}",
+                quoted(&arguments(Path::new(FOLDER)))
+            );
+            let spec = ContainerSpec {
+                name: "postgres",
+                image: images.postgres.clone(),
+                line,
+                folder,
+                cpus: layout.cpus.postgres.clone(),
+                run_id: run_dir.id().to_owned(),
+                stop_signal: Signal::SIGQUIT,
+            };
+            let server = ContainerServer::new(spec).await?;
+            (server.image().to_owned(), Runner::Container(Box::new(server)))
+        }
+    };
+    Ok(Server { kind: Kind::Postgres, address, origin, log, runner })
+}
+
+/// Makes an empty cluster. **Errors**: `initdb` fails; its last line is quoted.
+async fn init_cluster(
+    initdb: &Path,
+    server: &ChildSpec,
+    data: &Path,
+    spawner: &Spawner,
+) -> Result<(), StackError> {
+    let args = INITDB_ARGUMENTS.into_iter().map(Into::into);
+    let spec = ChildSpec {
+        name: "initdb".into(),
+        program: initdb.to_path_buf(),
+        args: args.chain(["-D".into(), data.into()]).collect(),
+        death_signal: Signal::SIGKILL,
+        ..server.clone()
+    };
+    let status = spawner.spawn(spec)?.wait().await;
+    if status.is_ok_and(|it| it.success()) {
+        return Ok(());
+    }
+    Err(StackError::DidNotStart {
+        name: "postgres",
+        last_line: last_telling_line(&server.log_path),
+        log: server.log_path.clone(),
+    })
+}
+
+/// Messages and sorting as in the C locale, whatever the user's.
+fn c_locale() -> Vec<(String, String)> {
+    vec![("LC_ALL".to_owned(), "C".to_owned())]
+}
+
+/// Arguments for a shell. None of the lab's holds a quote.
+fn quoted(arguments: &[String]) -> String {
+    arguments.iter().map(|it| format!("'{it}'")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_tells_why_is_found_behind_later_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        for (text, expected) in [
+            ("", "it ended without a word"),
+            ("one\ntwo\n***\n", "two"),
+            ("x FATAL:  no such file\ny LOG:  system is shut down\n", "x FATAL:  no such file"),
+        ] {
+            fs::write(&log, text).unwrap();
+            assert_eq!(last_telling_line(&log), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_argument_survives_the_shell() {
+        assert_eq!(quoted(&["--save".into(), String::new()]), "'--save' ''");
+    }
+}

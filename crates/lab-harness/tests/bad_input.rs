@@ -1,0 +1,59 @@
+//! Wrong input: one clear line that names the flag or key, the right exit code, nothing started.
+
+mod lab;
+
+use lab::{Lab, Scratch};
+
+#[test]
+fn wrong_usage_is_one_line_that_names_what_to_change() {
+    let scratch = Scratch::new("usage");
+    for (args, part) in [
+        (&["bench", "--variant", "circut-breaker"][..], "unknown variant `circut-breaker`"),
+        (&["bench", "--fault", "outage"], "--fault: unknown fault `outage`"),
+        (&["bench", "nightly"], "unknown campaign `nightly`"),
+        (&["bench", "--deadline", "2h"], "slo.deadline"),
+        (&["bench", "--resume"], "--resume: no unfinished run"),
+    ] {
+        let out = scratch.path().join("out");
+        let end = Lab::new(args).arg("--out").arg(&out).run();
+        assert_eq!(end.code, 2, "{args:?}: {}", end.stderr);
+        assert!(end.stderr.contains(part), "{args:?}: {}", end.stderr);
+        assert_eq!(end.stderr.trim().lines().count(), 1, "{args:?}: {}", end.stderr);
+        assert!(!out.exists(), "{args:?} left something behind");
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_by_the_flag() {
+    for (args, part) in [
+        (&["bench", "--load-factor", "0"][..], "--load-factor"),
+        (&["bench", "--deadline", "250"], "needs a unit"),
+        (&["bench", "--trials", "0"], "--trials"),
+        (&["bench", "--profile", "quickly"], "--profile"),
+    ] {
+        let end = Lab::new(args).run();
+        assert_eq!(end.code, 2, "{args:?}: {}", end.stderr);
+        assert!(end.stderr.contains(part), "{args:?}: {}", end.stderr);
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_are_refused_before_anything_starts() {
+    let scratch = Scratch::new("in-the-way");
+    std::fs::write(scratch.path().join("file"), "").unwrap();
+    let out = scratch.path().join("file/out");
+    let end = Lab::new(&["bench", "--plan"]).arg("--out").arg(&out).run();
+    assert_eq!(end.code, 0, "a plan writes nothing: {}", end.stderr);
+    let end = Lab::new(&["bench"]).arg("--out").arg(&out).run();
+    assert_eq!(end.code, 9, "{}", end.stderr);
+    assert!(end.stderr.contains("--out"), "{}", end.stderr);
+}
+
+#[test]
+fn a_plan_names_every_trial_and_runs_none() {
+    let end = Lab::new(&["bench", "--plan", "--fault", "crash,pause", "--trials", "2"]).run();
+    assert_eq!(end.code, 0, "{}", end.stderr);
+    let n_trials = end.stdout.lines().filter(|line| line.contains("load-factor-1.5")).count();
+    assert_eq!(n_trials, 6 * 2 * 2);
+    assert!(end.stdout.contains("24 trials"), "{}", end.stdout);
+}

@@ -1,0 +1,192 @@
+//! Real trials end to end: artifacts, conservation, and every way of being cut short.
+//!
+//! One bench runs at a time on a machine, so these tests wait for each other.
+
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod lab;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use lab::{Lab, Scratch};
+use lab_core::{
+    artifact::{raw::FinalCounts, summary::Summary},
+    event::{Event, kind},
+    outcome::Outcome,
+    sample::decode_file,
+};
+use nix::sys::signal::Signal;
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn summary(out: &Path) -> Summary {
+    read(&out.join("summary.json"))
+}
+
+/// Processes of a run into `scratch` that are still there, and servers of any run.
+fn leftovers(scratch: &Scratch) -> Vec<String> {
+    processes()
+        .filter(|it| it.command.contains(RUNS) || it.folder.starts_with(scratch.path()))
+        .map(|it| it.command)
+        .collect()
+}
+
+/// Where runs keep their servers.
+const RUNS: &str = "/var/tmp/outage-lab/run-";
+
+struct Process {
+    pid: i32,
+    command: String,
+    folder: PathBuf,
+}
+
+fn processes() -> impl Iterator<Item = Process> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let folder = fs::read_link(entry.path().join("cwd")).ok()?;
+        Some(Process { pid, command, folder })
+    })
+}
+
+/// Kills the process of a trial in `scratch` whose command has `part`.
+fn kill(scratch: &Scratch, part: &str) {
+    let mut found =
+        processes().filter(|it| it.folder.starts_with(scratch.path()) && it.command.contains(part));
+    let process = found.next().unwrap_or_else(|| panic!("no process with {part}"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid), Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn a_smoke_trial_leaves_every_artifact_and_every_request_has_one_outcome() {
+    let _guard = one_at_a_time();
+    let scratch = Scratch::new("smoke");
+    let out = scratch.path().join("out");
+    let end = Lab::smoke(&out).run();
+    assert!(end.code == 0 || end.code == 3, "{}: {}", end.code, end.stderr);
+    let cell = out.join("trials/bounded-timeouts/crash/rate-60/trial-000");
+    for file in ["manifest.json", "events.jsonl", "timeline.json", "phases.hlog", "verdict.json"] {
+        assert!(cell.join(file).exists(), "{file} is missing");
+    }
+    assert!(out.join("report.html").exists() && out.join("report.md").exists());
+    let samples = decode_file(&fs::read(cell.join("samples.bin")).unwrap()).unwrap();
+    let mut arrivals: Vec<_> = samples.iter().map(|it| it.arrival).collect();
+    arrivals.sort_unstable();
+    let expected: Vec<_> = (0..u32::try_from(samples.len()).unwrap()).collect();
+    assert_eq!(arrivals, expected, "each arrival has exactly one sample");
+    let summary = summary(&out);
+    assert!(!summary.partial);
+    assert_eq!(summary.variants.len(), 1);
+    let counts: FinalCounts = read(&cell.join("raw/counts.json"));
+    assert_eq!(counts.orders_lost, 0);
+    assert_eq!(counts.unexpected_deaths, Vec::<String>::new());
+    let n_orders = samples
+        .iter()
+        .filter(|it| it.route.name() == "orders" && it.outcome == Outcome::Success)
+        .count();
+    assert_eq!(counts.orders_acknowledged, n_orders as u64);
+    assert_fault_was_seen(&cell);
+    assert_eq!(leftovers(&scratch), Vec::<String>::new());
+}
+
+fn assert_fault_was_seen(cell: &Path) {
+    let text = fs::read_to_string(cell.join("events.jsonl")).unwrap();
+    let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |kind: &str| {
+        let event = events.iter().find(|it| it.kind == kind);
+        event.unwrap_or_else(|| panic!("no {kind}:\n{text}")).at_ms
+    };
+    assert!(at(kind::FAULT_INJECTED) <= at(kind::FAULT_CONFIRMED));
+    assert!(at(kind::FAULT_CONFIRMED) < at(kind::FAULT_HEALED));
+    assert!(at(kind::FAULT_HEALED) <= at(kind::DEPENDENCY_READY));
+}
+
+#[test]
+fn a_second_bench_is_told_the_pid_of_the_first_and_ctrl_c_leaves_a_partial_report() {
+    let _guard = one_at_a_time();
+    let scratch = Scratch::new("busy");
+    let out = scratch.path().join("out");
+    let mut first = Lab::smoke(&out).args(&["--trials", "2"]).start();
+    first.wait_for("warmup");
+    let second = Lab::smoke(&scratch.path().join("second")).run();
+    assert_eq!(second.code, 5, "{}", second.stderr);
+    assert!(second.stderr.contains(&format!("pid {}", first.pid())), "{}", second.stderr);
+    // The second trial has begun, so one is finished.
+    first.wait_for("trial 1: warmup");
+    first.signal(Signal::SIGINT);
+    let (status, said) = first.end();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert_eq!(leftovers(&scratch), Vec::<String>::new());
+    let partial = summary(&out);
+    assert!(partial.partial);
+    assert_eq!(partial.variants[0].n_trials, 1);
+    let other = Lab::smoke(&out).args(&["--trials", "3", "--resume"]).run();
+    assert_eq!(other.code, 2, "{}", other.stderr);
+    assert!(other.stderr.contains("has trials `2`") && other.stderr.contains("asks for `3`"));
+    let resumed = Lab::smoke(&out).args(&["--trials", "2", "--resume"]).run();
+    assert!(resumed.code == 0 || resumed.code == 3, "{}", resumed.stderr);
+    assert!(!summary(&out).partial);
+    assert_eq!(summary(&out).variants[0].n_trials, 2);
+}
+
+#[test]
+fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
+    let _guard = one_at_a_time();
+    let scratch = Scratch::new("kill");
+    let out = scratch.path().join("out");
+    for phase in ["warmup", "baseline", "fault", "recovery", "drain"] {
+        let mut run = Lab::smoke(&out).start();
+        run.wait_for(&format!(": {phase}"));
+        run.signal(Signal::SIGKILL);
+        run.end();
+        let clean = Lab::new(&["clean"]).run();
+        assert_eq!(clean.code, 0, "{phase}: {}", clean.stderr);
+        assert_eq!(leftovers(&scratch), Vec::<String>::new(), "{phase}");
+        assert!(!out.exists(), "{phase}: half a result stands where a whole one is expected");
+    }
+}
+
+#[test]
+fn a_storefront_that_dies_makes_the_trial_invalid_and_it_is_run_again() {
+    let _guard = one_at_a_time();
+    let scratch = Scratch::new("death");
+    let out = scratch.path().join("out");
+    let mut run = Lab::smoke(&out).start();
+    run.wait_for(": baseline");
+    kill(&scratch, "storefront serve");
+    run.wait_for("running its block again");
+    assert!(run.said.contains("storefront"), "{}", run.said);
+    let (status, said) = run.end();
+    assert!(matches!(status.code(), Some(0 | 3)), "{said}");
+    let verdict: serde_json::Value =
+        read(&out.join("trials/bounded-timeouts/crash/rate-60/trial-000/verdict.json"));
+    assert!(verdict["attempt"].as_u64().is_some_and(|it| 2 <= it), "{verdict}");
+    assert_eq!(leftovers(&scratch), Vec::<String>::new());
+}
+
+#[test]
+fn a_generator_that_dies_ends_the_run_with_its_own_code() {
+    let _guard = one_at_a_time();
+    let scratch = Scratch::new("generator");
+    let out = scratch.path().join("out");
+    let mut run = Lab::smoke(&out).start();
+    run.wait_for(": baseline");
+    kill(&scratch, "lab-load run");
+    let (status, said) = run.end();
+    assert_eq!(status.code(), Some(8), "{said}");
+    assert!(said.contains("the generator failed"), "{said}");
+    assert_eq!(leftovers(&scratch), Vec::<String>::new());
+}

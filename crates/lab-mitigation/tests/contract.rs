@@ -1,0 +1,185 @@
+//! What every layer owes a tower service, whatever it does besides: see the matrix in
+//! `docs/mitigations.md`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests; clippy knows only the #[test] functions"
+)]
+
+use std::{
+    fmt::Debug,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use lab_core::{
+    settings::{CircuitBreakerSettings, Mode, RateLimitSettings},
+    units::PerSec,
+};
+use lab_mitigation::{
+    call_timeout::{CallTimeoutError, CallTimeoutLayer},
+    circuit_breaker::{CallResult, CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer},
+    rate_limit::{RateLimit, RateLimitError, RateLimitLayer},
+};
+use lab_testkit::service::{ControlledService, Readiness, controlled};
+use tower::{Layer, Service, ServiceExt};
+
+/// An error of the service behind the layer.
+#[derive(Debug, PartialEq, Eq)]
+struct Reset(u32);
+
+type Inner = ControlledService<u32, &'static str, Reset>;
+
+fn breaker_layer() -> impl Layer<Inner, Service = impl Guarded<CircuitBreakerError<Reset>>> {
+    let settings =
+        CircuitBreakerSettings { mode: Mode::Enforce, ..CircuitBreakerSettings::default() };
+    let classify = |result: &Result<&'static str, Reset>| match result {
+        Ok(_) => CallResult::Success,
+        Err(_) => CallResult::Failure,
+    };
+    CircuitBreakerLayer::new(CircuitBreaker::new(&settings, |_, _| {}), classify)
+}
+
+fn timeout_layer() -> CallTimeoutLayer {
+    CallTimeoutLayer::new(Some(Duration::from_secs(1)))
+}
+
+fn rate_limit_layer() -> RateLimitLayer {
+    let settings = RateLimitSettings {
+        mode: Mode::Enforce,
+        permits_per_sec: Some(PerSec::new(1.0).unwrap()),
+        burst: NonZeroU32::new(100),
+        ..RateLimitSettings::default()
+    };
+    RateLimitLayer::new(RateLimit::new(&settings).unwrap())
+}
+
+/// The service that a layer makes of [`Inner`].
+trait Guarded<E>:
+    Service<u32, Response = &'static str, Error = E, Future: Send + Unpin> + Clone
+{
+}
+
+impl<S, E> Guarded<E> for S where
+    S: Service<u32, Response = &'static str, Error = E, Future: Send + Unpin> + Clone
+{
+}
+
+/// Runs every check on a fresh service behind a layer.
+async fn check_contract<L, E>(layer: impl Fn() -> L, inner_error: impl Fn(Reset) -> E)
+where
+    L: Layer<Inner, Service: Guarded<E>>,
+    E: Debug + PartialEq,
+{
+    readiness_is_the_inner_services(layer());
+    a_failed_readiness_is_handed_on(layer(), inner_error(Reset(1)));
+    the_inner_service_is_asked_before_each_call(layer()).await;
+    a_clone_asks_for_itself(layer()).await;
+    a_dropped_call_drops_the_inner_call(layer()).await;
+    responses_and_errors_come_back_unchanged(layer(), inner_error(Reset(7))).await;
+}
+
+fn readiness_is_the_inner_services<E: Debug>(layer: impl Layer<Inner, Service: Guarded<E>>) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    let wakes = Arc::new(CountedWakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut context = Context::from_waker(&waker);
+    probe.set_readiness(Readiness::NotReady);
+    assert!(service.poll_ready(&mut context).is_pending());
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+    probe.set_readiness(Readiness::Ready);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "whoever waits is woken");
+    assert!(matches!(service.poll_ready(&mut context), Poll::Ready(Ok(()))));
+}
+
+fn a_failed_readiness_is_handed_on<E: Debug + PartialEq>(
+    layer: impl Layer<Inner, Service: Guarded<E>>,
+    want: E,
+) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    probe.fail_readiness(Reset(1));
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(service.poll_ready(&mut context), Poll::Ready(Err(want)));
+}
+
+async fn the_inner_service_is_asked_before_each_call<E: Debug>(
+    layer: impl Layer<Inner, Service: Guarded<E>>,
+) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    for _ in 0..3 {
+        let reply = service.ready().await.unwrap().call(1);
+        probe.respond(Ok("page"));
+        reply.await.unwrap();
+    }
+    assert_eq!((probe.counts().n_calls, probe.counts().n_calls_without_readiness), (3, 0));
+}
+
+async fn a_clone_asks_for_itself<E: Debug>(layer: impl Layer<Inner, Service: Guarded<E>>) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    service.ready().await.unwrap();
+    let mut clone = service.clone();
+    drop(service.call(1));
+    assert_eq!(probe.counts().n_calls_without_readiness, 0, "readiness stays with the original");
+    drop(clone.call(2));
+    assert_eq!(probe.counts().n_calls_without_readiness, 1, "and is not given to the clone");
+}
+
+async fn a_dropped_call_drops_the_inner_call<E: Debug>(
+    layer: impl Layer<Inner, Service: Guarded<E>>,
+) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    let mut reply = service.ready().await.unwrap().call(1);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(std::pin::Pin::new(&mut reply).poll(&mut context).is_pending());
+    assert_eq!(probe.counts().n_dropped, 0);
+    drop(reply);
+    assert_eq!(probe.counts().n_dropped, 1);
+}
+
+async fn responses_and_errors_come_back_unchanged<E: Debug + PartialEq>(
+    layer: impl Layer<Inner, Service: Guarded<E>>,
+    want: E,
+) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    let reply = service.ready().await.unwrap().call(42);
+    assert_eq!(probe.respond(Ok("page")), Some(42));
+    assert_eq!(reply.await, Ok("page"));
+    let reply = service.ready().await.unwrap().call(43);
+    assert_eq!(probe.respond(Err(Reset(7))), Some(43));
+    assert_eq!(reply.await, Err(want));
+}
+
+#[derive(Default)]
+struct CountedWakes(AtomicU64);
+
+impl Wake for CountedWakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_breaker_keeps_the_contract_of_a_layer() {
+    check_contract(breaker_layer, CircuitBreakerError::Inner).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_timeout_keeps_the_contract_of_a_layer() {
+    check_contract(timeout_layer, CallTimeoutError::Inner).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_limit_keeps_the_contract_of_a_layer() {
+    check_contract(rate_limit_layer, RateLimitError::Inner).await;
+}

@@ -1,0 +1,22 @@
+//! From artifacts to figures. Pure: no file is read or written below this line, and the same
+//! artifacts give the same figures.
+//!
+//! Formulas stand beside the code that computes them; `docs/method.md` has them with their sources.
+
+pub mod amplification;
+pub mod histograms;
+pub mod merge;
+pub mod pages;
+pub mod recovery;
+pub mod requests;
+pub mod series;
+pub mod service;
+pub mod statistics;
+pub mod summary;
+pub mod timeline;
+pub mod trial;
+pub mod validity;
+pub mod windows;
+
+#[cfg(test)]
+pub(crate) mod testing;

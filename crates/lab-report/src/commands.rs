@@ -1,0 +1,116 @@
+//! What the binary does: analyse a trial, rebuild a campaign's report, compare it with what stands.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use lab_core::{
+    artifact::{
+        summary, timeline,
+        verdict::{self, PerPhase, TrialVerdict},
+    },
+    route::Route,
+};
+
+use crate::{
+    analysis::{
+        histograms::{self, Distribution, PhaseHistograms, empty_histogram},
+        summary::{TrialResult, summarise},
+        trial::analyse,
+    },
+    error::ArtifactError,
+    load::{
+        campaign_files::{CommittedTrial, read_run, read_trials},
+        files::{compact_json, pretty_json, write_whole},
+        trial_files::TrialRecord,
+    },
+    render::{CampaignView, CellView, RenderError, render_campaign},
+};
+
+/// A report that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// A page or a plot cannot be drawn.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
+
+/// Whether a campaign counts as cut short even when nothing of its plan is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completeness {
+    /// As `campaign.json` says.
+    AsRecorded,
+    /// Cut short.
+    Partial,
+}
+
+/// Analyses the trial in `folder` and writes `timeline.json`, `phases.hlog` and, last,
+/// `verdict.json`.
+///
+/// **Errors**: a file that cannot be read or written; an invalid trial is no error.
+pub fn analyse_trial(folder: &Path) -> Result<TrialVerdict, ArtifactError> {
+    let analysis = analyse(&TrialRecord::read(folder)?);
+    let log = analysis.histograms.encode(&analysis.windows.phases);
+    write_whole(&folder.join(timeline::FILE), &compact_json(&analysis.timeline))?;
+    write_whole(&folder.join(histograms::FILE), &log)?;
+    write_whole(&folder.join(verdict::FILE), &pretty_json(&analysis.verdict))?;
+    Ok(analysis.verdict)
+}
+
+/// One line about a trial: `valid`, or `invalid:` and its reasons.
+pub fn verdict_line(verdict: &TrialVerdict) -> String {
+    if verdict.valid {
+        return "valid".to_owned();
+    }
+    let reasons: Vec<String> = verdict.reasons.iter().map(ToString::to_string).collect();
+    format!("invalid: {}", reasons.join("; "))
+}
+
+/// Reads the committed files of the campaign in `folder` and sums them up.
+///
+/// **Errors**: a file that cannot be read.
+pub fn view_campaign(
+    folder: &Path,
+    completeness: Completeness,
+) -> Result<CampaignView, ArtifactError> {
+    let mut run = read_run(folder)?;
+    run.partial |= completeness == Completeness::Partial;
+    let cells: Vec<Vec<CommittedTrial>> =
+        run.cells.iter().map(|it| read_trials(folder, it)).collect::<Result<_, _>>()?;
+    let results: Vec<Vec<TrialResult<'_>>> =
+        cells.iter().map(|trials| trials.iter().map(result).collect()).collect();
+    let summary = summarise(&run, &results);
+    Ok(CampaignView { run, summary, cells: cells.into_iter().map(cell_view).collect() })
+}
+
+fn result(trial: &CommittedTrial) -> TrialResult<'_> {
+    TrialResult { verdict: &trial.view.verdict, histograms: &trial.histograms }
+}
+
+fn cell_view(trials: Vec<CommittedTrial>) -> CellView {
+    let mut merged = PhaseHistograms::default();
+    for trial in trials.iter().filter(|it| it.view.verdict.valid) {
+        merged.merge(&trial.histograms);
+    }
+    let product = Distribution::ResponseTime(Route::Product);
+    CellView {
+        response_times_us: PerPhase::from_fn(|phase| {
+            merged.get(phase, product).cloned().unwrap_or_else(empty_histogram)
+        }),
+        trials: trials.into_iter().map(|it| it.view).collect(),
+    }
+}
+
+/// Every file of a campaign's report by its path below the campaign's folder, `summary.json`
+/// included. Pure: the same view gives the same bytes.
+///
+/// **Errors**: a page or a plot that cannot be drawn.
+pub fn report_files(view: &CampaignView) -> Result<BTreeMap<PathBuf, Vec<u8>>, RenderError> {
+    let mut files = render_campaign(view)?;
+    files.insert(summary::FILE.into(), pretty_json(&view.summary));
+    Ok(files)
+}

@@ -1,0 +1,6 @@
+//! Reading and writing of artifacts. Everything below [`crate::analysis`] is pure and gets what it
+//! needs from here.
+
+pub mod campaign_files;
+pub mod files;
+pub mod trial_files;

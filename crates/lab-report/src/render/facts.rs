@@ -1,0 +1,107 @@
+//! The circumstances of a campaign in words: the machine, the calibration, the trials.
+
+use super::{numbers, ranking::cell_title, view::CampaignView};
+
+/// What a report says when planned trials are missing.
+pub(super) const PARTIAL: &str =
+    "Partial: the run ended before its last planned trial; this is what had finished.";
+
+/// Name and value of every fact about the machine, the servers and the run.
+pub(super) fn machine(view: &CampaignView) -> Vec<(&'static str, String)> {
+    let summary = &view.summary;
+    let host = &summary.host;
+    let versions = &summary.versions;
+    let known = |it: &Option<String>| it.clone().unwrap_or_else(|| numbers::MISSING.into());
+    let calibration = &summary.calibration;
+    vec![
+        (
+            "machine",
+            format!(
+                "{} CPUs of {}, {} of memory",
+                host.n_cpus,
+                host.cpu_model,
+                numbers::gibibytes(host.memory_bytes)
+            ),
+        ),
+        ("system", format!("{}, kernel {}", host.os, host.kernel)),
+        ("backend", format!("{} ({})", summary.backend, view.run.backend_reason)),
+        (
+            "versions",
+            format!(
+                "outage-lab {}, Redis {}, PostgreSQL {}, rustc {}",
+                known(&versions.outage_lab),
+                known(&versions.redis),
+                known(&versions.postgres),
+                known(&versions.rustc)
+            ),
+        ),
+        (
+            "database capacity C (cache bypassed)",
+            per_sec(calibration.db_capacity_per_sec, "the rate was given outright"),
+        ),
+        (
+            "capacity with a warm cache",
+            per_sec(calibration.warm_capacity_per_sec, "the rate was given outright"),
+        ),
+        (
+            "objective",
+            format!(
+                "served ratio at least {} within {} while the fault is on",
+                numbers::three_digits(summary.slo.served_ratio_min),
+                numbers::milliseconds(summary.slo.deadline_ms)
+            ),
+        ),
+        (
+            "run",
+            format!(
+                "started {}, profile {}, seed {}, {} in all, {} of it measuring",
+                summary.started_at,
+                summary.profile.name(),
+                summary.seed.0,
+                numbers::seconds(summary.wall_time_s),
+                numbers::seconds(summary.measuring_time_s)
+            ),
+        ),
+    ]
+}
+
+fn per_sec(rate: Option<f64>, why_missing: &str) -> String {
+    rate.filter(|it| it.is_finite()).map_or_else(
+        || format!("{} ({why_missing})", numbers::MISSING),
+        |rate| format!("{} requests/s", numbers::three_digits(rate)),
+    )
+}
+
+/// One trial and why it counts or does not.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TrialFact {
+    /// The cell, in words.
+    pub(super) cell: String,
+    /// Which repetition, from 1.
+    pub(super) number: u32,
+    /// Which attempt at it, from 1.
+    pub(super) attempt: u32,
+    /// The trial's goodput ratio, as people read it.
+    pub(super) goodput_ratio: String,
+    /// Why it is not valid; empty when it is.
+    pub(super) reasons: Vec<String>,
+}
+
+/// Every trial, in the order of the plan.
+pub(super) fn trials(view: &CampaignView) -> Vec<TrialFact> {
+    view.cells()
+        .flat_map(|(cell, trials)| {
+            trials.trials.iter().map(|trial| TrialFact {
+                cell: cell_title(cell),
+                number: trial.verdict.trial + 1,
+                attempt: trial.verdict.attempt,
+                goodput_ratio: trial
+                    .verdict
+                    .figures
+                    .goodput_ratio_fault
+                    .map_or_else(|| numbers::MISSING.into(), numbers::ratio),
+                reasons: trial.verdict.reasons.iter().map(ToString::to_string).collect(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,291 @@
+//! `report.html`: one page that works offline, with everything in it.
+
+use lab_core::artifact::summary::CellSummary;
+
+use super::{
+    RenderError, facts, numbers,
+    plots::{Plots, comparison_name, distribution_name, timeline_name},
+    ranking::{self, Group, cell_key, group_key, group_title},
+    settings::own_settings,
+    table::{self, Column},
+    view::{CampaignView, CellView},
+};
+
+const CSS: &str = include_str!("../../assets/page.css");
+const SCRIPT: &str = include_str!("../../assets/page.js");
+
+/// The whole page. **Errors**: [`RenderError::Settings`].
+pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderError> {
+    let summary = &view.summary;
+    let groups = ranking::groups(summary);
+    let title = escape(&summary.campaign);
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>{title} – outage-lab</title>\n<style>\n{CSS}</style>\n</head>\n<body>\n\
+         <header>\n<h1>{title}</h1>\n<p class=\"lead\">{}</p>\n",
+        code_spans(&ranking::headline(summary))
+    );
+    if summary.partial {
+        html.push_str(&format!("<p class=\"warning\">{}</p>\n", facts::PARTIAL));
+    }
+    html.push_str("</header>\n");
+    html.push_str(&navigation(view, &groups));
+    html.push_str("<main>\n");
+    for group in &groups {
+        html.push_str(&group_section(view, group, plots));
+    }
+    for variant in variants(view) {
+        html.push_str(&variant_section(view, variant, plots)?);
+    }
+    html.push_str(&reading_section());
+    html.push_str(&validity_section(view));
+    html.push_str(&machine_section(view));
+    html.push_str(&format!("</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n"));
+    Ok(html)
+}
+
+/// Escapes what HTML and XML would take for markup.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Escapes, and turns `words in backticks` into code.
+fn code_spans(text: &str) -> String {
+    let mut html = String::new();
+    for (k, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        html.push_str(&if k % 2 == 1 { format!("<code>{part}</code>") } else { part });
+    }
+    html
+}
+
+/// Names of all variants, in the order of the plan.
+fn variants(view: &CampaignView) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for cell in &view.summary.variants {
+        if !names.contains(&cell.variant.as_str()) {
+            names.push(&cell.variant);
+        }
+    }
+    names
+}
+
+fn navigation(view: &CampaignView, groups: &[Group<'_>]) -> String {
+    let mut html = String::from("<nav aria-label=\"Contents\">\n<ul>\n");
+    let mut item = |anchor: &str, text: &str| {
+        html.push_str(&format!("<li><a href=\"#{}\">{}</a></li>\n", escape(anchor), escape(text)));
+    };
+    for group in groups {
+        item(&group.key, &group.title);
+    }
+    for variant in variants(view) {
+        item(&format!("variant-{variant}"), variant);
+    }
+    item("reading", "how to read the numbers");
+    item("validity", "validity of each trial");
+    item("machine", "the machine");
+    html.push_str("</ul>\n</nav>\n");
+    html
+}
+
+fn group_section(view: &CampaignView, group: &Group<'_>, plots: &Plots) -> String {
+    let mut html = format!(
+        "<section id=\"{}\">\n<h2>{}</h2>\n<p>{}. Press a column's name to sort by it.</p>\n",
+        escape(&group.key),
+        escape(&group.title),
+        escape(group.fault.title())
+    );
+    html.push_str(&result_table(view, group));
+    let notes = table::notes(&view.summary, &group.cells, &Column::ALL);
+    if !notes.is_empty() {
+        html.push_str(&format!("<p class=\"notes\">{}.</p>\n", escape(&notes.join("; "))));
+    }
+    html.push_str(&figure(plots, &comparison_name(&group.key)));
+    html.push_str("</section>\n");
+    html
+}
+
+fn result_table(view: &CampaignView, group: &Group<'_>) -> String {
+    let mut html =
+        String::from("<div class=\"scroll\">\n<table class=\"sortable\">\n<thead>\n<tr>\n");
+    for column in Column::ALL {
+        html.push_str(&format!(
+            "<th scope=\"col\" aria-sort=\"none\"{} title=\"{}\">\
+             <button type=\"button\">{}</button></th>\n",
+            if column.is_text() { " class=\"text\"" } else { "" },
+            escape(column.meaning()),
+            escape(column.name())
+        ));
+    }
+    html.push_str("</tr>\n</thead>\n<tbody>\n");
+    for cell in &group.cells {
+        html.push_str("<tr>\n");
+        for column in Column::ALL {
+            html.push_str(&table_cell(view, cell, column));
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n");
+    html
+}
+
+fn table_cell(view: &CampaignView, cell: &CellSummary, column: Column) -> String {
+    let entry = table::entry(&view.summary, cell, column);
+    let text = escape(&entry.text);
+    let sort = match entry.sort {
+        Some(number) => format!(" data-sort=\"{number}\""),
+        None if entry.is_missing() => format!(" title=\"{}\"", escape(column.why_missing())),
+        None => format!(" data-sort=\"{text}\""),
+    };
+    match column {
+        Column::Variant => {
+            format!("<th scope=\"row\"{sort}><a href=\"#variant-{text}\">{text}</a></th>\n")
+        }
+        Column::Verdict => {
+            format!("<td class=\"text\"{sort}><span class=\"{text}\">{text}</span></td>\n")
+        }
+        _ if column.is_text() => format!("<td class=\"text\"{sort}>{text}</td>\n"),
+        _ => format!("<td{sort}>{text}</td>\n"),
+    }
+}
+
+/// A plot, or nothing when it was not drawn.
+fn figure(plots: &Plots, name: &str) -> String {
+    plots.svgs.get(name).map_or_else(String::new, |svg| {
+        format!("<figure id=\"{}\">\n{svg}</figure>\n", escape(name))
+    })
+}
+
+fn variant_section(
+    view: &CampaignView,
+    variant: &str,
+    plots: &Plots,
+) -> Result<String, RenderError> {
+    let cells: Vec<(&CellSummary, &CellView)> =
+        view.cells().filter(|(cell, _)| cell.variant == variant).collect();
+    let name = escape(variant);
+    let mut html = format!("<section id=\"variant-{name}\">\n<h2>{name}</h2>\n");
+    let trial = cells.iter().find_map(|(_, trials)| trials.trials.first());
+    match trial {
+        Some(trial) => {
+            let resolved = &trial.manifest.variant;
+            html.push_str(&format!(
+                "<p>{}.</p>\n<p><b>Hypothesis:</b> {}</p>\n",
+                escape(resolved.title.trim_end_matches('.')),
+                escape(&resolved.hypothesis)
+            ));
+            let settings = own_settings(resolved)?;
+            html.push_str(&if settings.is_empty() {
+                "<p>Settings: all as shipped.</p>\n".to_owned()
+            } else {
+                format!(
+                    "<p>Settings that are not as shipped, those of its bases included:</p>\n\
+                     <pre>{}</pre>\n",
+                    escape(settings.trim_end())
+                )
+            });
+        }
+        None => html.push_str("<p>No trial was run.</p>\n"),
+    }
+    for (cell, _) in &cells {
+        html.push_str(&cell_part(view, cell, plots));
+    }
+    html.push_str("</section>\n");
+    Ok(html)
+}
+
+fn cell_part(view: &CampaignView, cell: &CellSummary, plots: &Plots) -> String {
+    let key = cell_key(cell);
+    let mut html = format!(
+        "<h3>{} under {}</h3>\n<p>{}</p>\n",
+        escape(&cell.variant),
+        escape(&group_title(cell)),
+        escape(&effect_sentence(view, cell))
+    );
+    let (timeline, distribution) = (timeline_name(&key), distribution_name(&key));
+    html.push_str(&figure(plots, &timeline));
+    html.push_str(&figure(plots, &distribution));
+    if !plots.svgs.contains_key(&timeline) {
+        html.push_str("<p class=\"notes\">No plots: no trial was run.</p>\n");
+    }
+    html.push_str(&format!(
+        "<p class=\"soft\"><a href=\"#{}\">Compare with the other variants</a></p>\n",
+        escape(&group_key(cell))
+    ));
+    html
+}
+
+/// What the variant changes against its base, in one sentence.
+fn effect_sentence(view: &CampaignView, cell: &CellSummary) -> String {
+    let summary = &view.summary;
+    let Some(ratio) = cell.goodput_ratio_fault else {
+        return "No valid trial.".into();
+    };
+    let own = format!("Goodput ratio {}", numbers::ratio(ratio));
+    let base = ranking::base_of(summary, cell);
+    match (base, table::effect(summary, cell)) {
+        (Some(base), Some(effect)) => {
+            format!("{own}: {} over {}.", numbers::signed_ratio(effect), base.variant)
+        }
+        _ if cell.base.is_some() => format!("{own}; its base was not measured."),
+        _ => format!("{own}; it is the control, and stands on nothing."),
+    }
+}
+
+fn reading_section() -> String {
+    let mut html = String::from(
+        "<section id=\"reading\">\n<h2>How to read the numbers</h2>\n\
+         <p>Every variant saw the same arrivals and the same fault. Arrivals do not wait for \
+         answers (open loop), and every time is counted from when a request was due, so a stalled \
+         service cannot hide its stall. Load factor 1 is what the database sustains without its \
+         cache. Figures are medians over valid trials; each trial is a dot in the comparison.</p>\n\
+         <dl>\n",
+    );
+    for column in Column::ALL {
+        html.push_str(&format!(
+            "<dt>{}</dt><dd>{}</dd>\n",
+            escape(column.name()),
+            code_spans(column.meaning())
+        ));
+    }
+    html.push_str("</dl>\n</section>\n");
+    html
+}
+
+fn validity_section(view: &CampaignView) -> String {
+    let mut html = String::from(
+        "<section id=\"validity\">\n<h2>Validity of each trial</h2>\n<div class=\"scroll\">\n\
+         <table>\n<thead>\n<tr><th class=\"text\" scope=\"col\">cell</th>\
+         <th scope=\"col\">trial</th><th scope=\"col\">attempt</th>\
+         <th scope=\"col\">goodput ratio</th><th class=\"text\" scope=\"col\">valid</th>\
+         <th class=\"text\" scope=\"col\">reasons</th></tr>\n</thead>\n<tbody>\n",
+    );
+    for trial in facts::trials(view) {
+        let (class, word) =
+            if trial.reasons.is_empty() { ("valid", "yes") } else { ("invalid", "no") };
+        let reasons =
+            if trial.reasons.is_empty() { "".into() } else { escape(&trial.reasons.join("; ")) };
+        html.push_str(&format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>\
+             <td class=\"text\"><span class=\"{class}\">{word}</span></td>\
+             <td class=\"reasons\">{reasons}</td></tr>\n",
+            escape(&trial.cell),
+            trial.number,
+            trial.attempt,
+            trial.goodput_ratio
+        ));
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+    html
+}
+
+fn machine_section(view: &CampaignView) -> String {
+    let mut html =
+        String::from("<section id=\"machine\">\n<h2>The machine, and the calibration</h2>\n<dl>\n");
+    for (name, fact) in facts::machine(view) {
+        html.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(&fact)));
+    }
+    html.push_str("</dl>\n</section>\n");
+    html
+}

@@ -1,0 +1,221 @@
+//! The result table: its columns, its rows, and what stands in a cell. The page, the pull-request
+//! text and the terminal each write it in their own way.
+
+use lab_core::artifact::{
+    summary::{CellSummary, Summary},
+    verdict::Verdict,
+};
+
+use super::{numbers, ranking};
+
+/// A column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Variant,
+    Base,
+    Goodput,
+    Effect,
+    Served,
+    P99,
+    Demand,
+    Detect,
+    Mitigate,
+    Recover,
+    Lost,
+    Verdict,
+    Trials,
+}
+
+impl Column {
+    /// Every column, in the order of the page.
+    pub(super) const ALL: [Self; 13] = [
+        Self::Variant,
+        Self::Base,
+        Self::Goodput,
+        Self::Effect,
+        Self::Served,
+        Self::P99,
+        Self::Demand,
+        Self::Detect,
+        Self::Mitigate,
+        Self::Recover,
+        Self::Lost,
+        Self::Verdict,
+        Self::Trials,
+    ];
+
+    /// What stands over it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Variant => "variant",
+            Self::Base => "base",
+            Self::Goodput => "goodput ratio",
+            Self::Effect => "over base",
+            Self::Served => "served ratio",
+            Self::P99 => "p99 ratio",
+            Self::Demand => "connection demand",
+            Self::Detect => "to detect",
+            Self::Mitigate => "to mitigate",
+            Self::Recover => "to recover",
+            Self::Lost => "lost requests",
+            Self::Verdict => "verdict",
+            Self::Trials => "trials",
+        }
+    }
+
+    /// Whether it holds words rather than numbers.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Variant | Self::Base | Self::Verdict)
+    }
+
+    /// What it means, in one line.
+    pub(super) fn meaning(self) -> &'static str {
+        match self {
+            Self::Variant => "one mitigation setting; `none` is a service as commonly shipped",
+            Self::Base => "the variant it stands on",
+            Self::Goodput => {
+                "product pages: share answered rightly and within the deadline while the fault is \
+                 on, over the same share in the baseline; 1 means that users notice nothing"
+            }
+            Self::Effect => "goodput ratio minus that of the base, medians over trials",
+            Self::Served => {
+                "all routes: success and degraded over scheduled, while the fault is on"
+            }
+            Self::P99 => {
+                "product pages: 99th percentile of the response time while the fault is on, over \
+                 that in the baseline; ≥ when that request was not served, so the true value is \
+                 at least as large"
+            }
+            Self::Demand => {
+                "connections in use + callers waiting for one: mean of the baseline → mean while \
+                 the fault is on"
+            }
+            Self::Detect => {
+                "from the fault to the first event by which the service behaves otherwise"
+            }
+            Self::Mitigate => {
+                "from the fault until goodput is back at 0.9 of the baseline and stays there; \
+                 0 ms means that it never fell"
+            }
+            Self::Recover => {
+                "from Redis answering again until goodput and p99 are as before for 3 s"
+            }
+            Self::Lost => {
+                "requests neither success nor degraded, fault to drain, all trials together"
+            }
+            Self::Verdict => "served ratio against the objective",
+            Self::Trials => "valid trials of those run; invalid ones are in no figure",
+        }
+    }
+
+    /// Why a figure of this column may be missing.
+    pub(super) fn why_missing(self) -> &'static str {
+        match self {
+            Self::Base | Self::Effect => "nothing to compare with",
+            Self::Detect => "in most trials no event shows that the service noticed",
+            Self::Mitigate => "in most trials not while the fault was on",
+            Self::Recover => "in most trials not before the trial ended",
+            _ => "no valid trial",
+        }
+    }
+}
+
+/// What stands in one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// As people read it; [`numbers::MISSING`] where there is no figure.
+    pub(super) text: String,
+    /// What rows are sorted by; `None` for words and missing figures.
+    pub(super) sort: Option<f64>,
+}
+
+impl Entry {
+    fn words(text: impl Into<String>) -> Self {
+        Self { text: text.into(), sort: None }
+    }
+
+    fn figure(value: Option<f64>, write: impl Fn(f64) -> String) -> Self {
+        match value.filter(|it| it.is_finite()) {
+            Some(value) => Self { text: write(value), sort: Some(value) },
+            None => Self { text: numbers::MISSING.into(), sort: None },
+        }
+    }
+
+    /// Whether there is no figure.
+    pub(super) fn is_missing(&self) -> bool {
+        self.text == numbers::MISSING
+    }
+}
+
+/// How much the goodput ratio of `cell` is above that of its base: the difference of the medians.
+pub(super) fn effect(summary: &Summary, cell: &CellSummary) -> Option<f64> {
+    let base = ranking::base_of(summary, cell)?;
+    Some(cell.goodput_ratio_fault? - base.goodput_ratio_fault?)
+}
+
+/// What stands in `column` of the row of `cell`.
+pub(super) fn entry(summary: &Summary, cell: &CellSummary, column: Column) -> Entry {
+    match column {
+        Column::Variant => Entry::words(&cell.variant),
+        Column::Base => Entry::words(cell.base.as_deref().unwrap_or(numbers::MISSING)),
+        Column::Goodput => Entry::figure(cell.goodput_ratio_fault, numbers::ratio),
+        Column::Effect => Entry::figure(effect(summary, cell), numbers::signed_ratio),
+        Column::Served => Entry::figure(cell.served_ratio_fault, numbers::ratio),
+        Column::P99 => Entry::figure(cell.response_time_p99_ratio_fault, |ratio| {
+            let sign = if cell.p99_censored { "≥ " } else { "" };
+            format!("{sign}{}", numbers::factor(ratio))
+        }),
+        Column::Demand => demand(cell),
+        Column::Detect => Entry::figure(cell.time_to_detect_ms, numbers::milliseconds),
+        Column::Mitigate => Entry::figure(cell.time_to_mitigate_ms, numbers::milliseconds),
+        Column::Recover => Entry::figure(cell.time_to_recover_ms, numbers::milliseconds),
+        Column::Lost => match cell.lost_requests {
+            #[expect(clippy::cast_precision_loss, reason = "only the order of rows rests on it")]
+            Some(n) => Entry { text: numbers::count(n), sort: Some(n as f64) },
+            None => Entry::words(numbers::MISSING),
+        },
+        Column::Verdict => Entry::words(match cell.verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "missed",
+            Verdict::Invalid => "invalid",
+        }),
+        Column::Trials => trials(cell),
+    }
+}
+
+fn demand(cell: &CellSummary) -> Entry {
+    let demand = &cell.connection_demand;
+    if demand.mean_baseline.is_none() && demand.mean_fault.is_none() {
+        return Entry::words(numbers::MISSING);
+    }
+    let text = |it: Option<f64>| it.map_or_else(|| numbers::MISSING.into(), numbers::three_digits);
+    Entry {
+        text: format!("{} → {}", text(demand.mean_baseline), text(demand.mean_fault)),
+        sort: demand.mean_fault,
+    }
+}
+
+fn trials(cell: &CellSummary) -> Entry {
+    let n_valid = cell.n_trials.saturating_sub(cell.n_invalid);
+    let text = match cell.n_invalid {
+        0 => n_valid.to_string(),
+        _ => format!("{n_valid} of {}", cell.n_trials),
+    };
+    Entry { text, sort: Some(f64::from(n_valid)) }
+}
+
+/// Why figures of `cells` are missing: once for each variant without a valid trial, and once for
+/// each column in which another has none.
+pub(super) fn notes(summary: &Summary, cells: &[&CellSummary], columns: &[Column]) -> Vec<String> {
+    let (measured, unmeasured): (Vec<&CellSummary>, Vec<&CellSummary>) =
+        cells.iter().partition(|it| it.n_invalid < it.n_trials);
+    let missing = numbers::MISSING;
+    let mut notes: Vec<String> =
+        unmeasured.iter().map(|it| format!("{missing} {}: no valid trial", it.variant)).collect();
+    for column in columns.iter().filter(|it| !matches!(it, Column::Base | Column::Effect)) {
+        if measured.iter().any(|cell| entry(summary, cell, *column).is_missing()) {
+            notes.push(format!("{missing} {}: {}", column.name(), column.why_missing()));
+        }
+    }
+    notes
+}

@@ -1,0 +1,187 @@
+//! What people read, as snapshots; and what every page and plot must have.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use lab_core::artifact::summary::Summary;
+
+use super::{RenderError, readme_table, render_campaign, terminal_table, testing};
+
+fn files() -> BTreeMap<PathBuf, Vec<u8>> {
+    render_campaign(&testing::campaign()).unwrap()
+}
+
+fn text(files: &BTreeMap<PathBuf, Vec<u8>>, path: &str) -> String {
+    String::from_utf8(files[&PathBuf::from(path)].clone()).unwrap()
+}
+
+fn svgs(files: &BTreeMap<PathBuf, Vec<u8>>) -> impl Iterator<Item = (&PathBuf, &str)> {
+    files
+        .iter()
+        .filter(|(path, _)| path.extension().is_some_and(|it| it == "svg"))
+        .map(|(path, bytes)| (path, str::from_utf8(bytes).unwrap()))
+}
+
+#[test]
+fn the_terminal_shows_a_ranked_table_with_reasons_for_what_is_missing() {
+    insta::assert_snapshot!(terminal_table(&testing::campaign().summary), @r"
+    Redis goes away (crash, load factor 1.5): of every 1,000 product pages that the service normally delivers in time, `none` still delivers 2, `playbook-one-minute` 1,000.
+    Partial: the run ended before its last planned trial.
+
+    crash, load factor 1.5
+      variant              goodput ratio  over base  served ratio  p99 ratio  connection demand  to mitigate  to recover  verdict  trials
+      playbook-one-minute          1.000     +0.384         0.980      1.82×         0.62 → 3.2         0 ms      300 ms  met           3
+      circuit-breaker              0.667     +0.051         0.667     ≥ 194×         0.62 → 412            –       2.1 s  missed        3
+      bounded-timeouts             0.616     +0.614         0.616     ≥ 194×         0.62 → 412            –       2.1 s  missed        3
+      none                         0.002          –         0.002     ≥ 161×         0.62 → 0.1            –      7.43 s  missed   2 of 3
+      – to mitigate: in most trials not while the fault was on
+
+    pause, load factor 1.5
+      variant  goodput ratio  over base  served ratio  p99 ratio  connection demand  to mitigate  to recover  verdict  trials
+      none                 –          –             –          –                  –            –           –  invalid       0
+      – none: no valid trial
+    ");
+}
+
+#[test]
+fn readme_shows_the_hardest_load_of_the_first_fault() {
+    insta::assert_snapshot!(readme_table(&testing::campaign().summary), @r"
+    Redis is killed (SIGKILL) and restarts empty (crash, load factor 1.5):
+
+    | variant | goodput ratio | served ratio | p99 ratio | connection demand | to mitigate | to recover | trials |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | `playbook-one-minute` | 1.000 | 0.980 | 1.82× | 0.62 → 3.2 | 0 ms | 300 ms | 3 |
+    | `circuit-breaker` | 0.667 | 0.667 | ≥ 194× | 0.62 → 412 | – | 2.1 s | 3 |
+    | `bounded-timeouts` | 0.616 | 0.616 | ≥ 194× | 0.62 → 412 | – | 2.1 s | 3 |
+    | `none` | 0.002 | 0.002 | ≥ 161× | 0.62 → 0.1 | – | 7.43 s | 2 of 3 |
+
+    – to mitigate: in most trials not while the fault was on.
+    ");
+}
+
+#[test]
+fn the_pull_request_text_has_headline_table_plots_and_machine() {
+    insta::assert_snapshot!("report.md", text(&files(), "report.md"));
+}
+
+#[test]
+fn the_same_view_gives_the_same_bytes() {
+    assert_eq!(files(), files());
+}
+
+#[test]
+fn every_cell_with_a_trial_has_its_plots_and_one_without_has_none() {
+    let names: Vec<String> = files().keys().map(|it| it.display().to_string()).collect();
+    insta::assert_snapshot!(names.join("\n"), @r"
+    plots/bounded-timeouts-crash-load-factor-1.5-distribution.svg
+    plots/bounded-timeouts-crash-load-factor-1.5-timeline.svg
+    plots/circuit-breaker-crash-load-factor-1.5-distribution.svg
+    plots/circuit-breaker-crash-load-factor-1.5-timeline.svg
+    plots/comparison-crash-load-factor-1.5.png
+    plots/comparison-crash-load-factor-1.5.svg
+    plots/comparison-pause-load-factor-1.5.svg
+    plots/none-crash-load-factor-1.5-distribution.svg
+    plots/none-crash-load-factor-1.5-timeline.png
+    plots/none-crash-load-factor-1.5-timeline.svg
+    plots/playbook-one-minute-crash-load-factor-1.5-distribution.svg
+    plots/playbook-one-minute-crash-load-factor-1.5-timeline.png
+    plots/playbook-one-minute-crash-load-factor-1.5-timeline.svg
+    report.html
+    report.md
+    ");
+}
+
+#[test]
+fn the_page_asks_the_network_for_nothing() {
+    let page = text(&files(), "report.html");
+    for part in page.split(['<', ';', '{']).filter(|it| !it.starts_with("svg ")) {
+        for address in ["http://", "https://", "//cdn", "@import", "url("] {
+            assert!(!part.contains(address), "{part}");
+        }
+    }
+    assert!(!page.contains("<link") && !page.contains("<img"));
+}
+
+#[test]
+fn the_page_holds_every_plot_and_a_table_that_can_be_sorted() {
+    let files = files();
+    let page = text(&files, "report.html");
+    for (path, svg) in svgs(&files) {
+        assert!(page.contains(svg), "{} is not in the page", path.display());
+    }
+    assert_eq!(page.matches("<table class=\"sortable\">").count(), 2);
+    assert_eq!(page.matches("aria-sort=\"none\"").count(), 2 * 13);
+    assert!(page.contains("<td data-sort=\"0.002\">0.002</td>"), "numbers sort as numbers");
+    assert!(page.contains("<td title=\"in most trials not while the fault was on\">–</td>"));
+    assert!(page.contains("Example CPU &lt;2.0 GHz&gt;"), "facts are escaped");
+    assert!(page.contains("wait_duration_in_open = &quot;1s&quot;"), "settings are shown");
+}
+
+#[test]
+fn the_page_says_why_a_trial_is_not_valid() {
+    let page = text(&files(), "report.html");
+    assert!(page.contains("send lag p99 in fault is 4100 us, allowed are 1550 us"));
+    assert_eq!(page.matches("<span class=\"valid\">yes</span>").count(), 11);
+    assert_eq!(page.matches("<span class=\"invalid\">no</span>").count(), 1);
+}
+
+#[test]
+fn a_timeline_names_its_axes_and_every_event() {
+    let files = files();
+    let svg = text(&files, "plots/playbook-one-minute-crash-load-factor-1.5-timeline.svg");
+    let lines: Vec<&str> = svg.lines().collect();
+    for want in [
+        "playbook-one-minute under crash, load factor 1.5: one trial, second by second",
+        "Requests/s by outcome",
+        "Product response time, log scale",
+        "Connection demand (in use + pending)",
+        "seconds since the start (grey: warmup, shaded: fault on)",
+        "deadline 1 s",
+        "pool size 20",
+        "injected",
+        "detected (circuit open)",
+        "half-open ×12",
+        "circuit closed",
+        "dependency ready",
+        "recovered",
+        "success",
+        "degraded",
+    ] {
+        assert!(lines.contains(&want), "`{want}` is missing");
+    }
+    assert!(!lines.contains(&"timed out"), "an outcome that never happened has no legend");
+}
+
+#[test]
+fn a_comparison_marks_a_tail_that_is_only_a_lower_bound() {
+    let svg = text(&files(), "plots/comparison-crash-load-factor-1.5.svg");
+    assert!(svg.contains("≥ 161×") && svg.contains("\n1.82×\n"));
+    assert_eq!(svg.matches("<circle").count(), 11 + 11 + 2 * 4, "a dot for every valid trial");
+}
+
+#[test]
+fn every_plot_is_well_formed_and_has_a_title() {
+    for (path, svg) in svgs(&files()) {
+        assert!(svg.starts_with("<svg role=\"img\" "), "{}", path.display());
+        assert!(svg.trim_end().ends_with("</svg>") && svg.contains("<title>"));
+        assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_campaign_without_cells_is_still_a_report() {
+    let mut view = testing::campaign();
+    view.summary = Summary { variants: Vec::new(), ..view.summary };
+    view.cells.clear();
+    let files = render_campaign(&view).unwrap();
+    assert!(text(&files, "report.md").contains("No cell was measured."));
+    assert_eq!(files.len(), 2);
+}
+
+#[test]
+fn a_view_that_does_not_match_its_summary_is_refused() {
+    let mut view = testing::campaign();
+    view.cells.pop();
+    let error = render_campaign(&view).unwrap_err();
+    assert!(matches!(error, RenderError::CellsDoNotMatch { n_summaries: 5, n_views: 4 }));
+}

@@ -1,0 +1,68 @@
+//! Everything the report shows: what the caller read from a campaign's folder, ready to be drawn.
+
+use hdrhistogram::Histogram;
+use lab_core::{
+    artifact::{
+        campaign_run::CampaignRun,
+        manifest::Manifest,
+        summary::{CellSummary, Summary},
+        timeline::Timeline,
+        verdict::{PerPhase, TrialVerdict},
+    },
+    event::Event,
+};
+
+/// A campaign as the report shows it.
+#[derive(Debug, Clone)]
+pub struct CampaignView {
+    /// What the harness knows of the campaign as a whole.
+    pub run: CampaignRun,
+    /// The figures.
+    pub summary: Summary,
+    /// The trials of every cell, in the order of `summary.variants` and as many.
+    pub cells: Vec<CellView>,
+}
+
+/// The trials of one cell: variant × fault × parameters.
+#[derive(Debug, Clone)]
+pub struct CellView {
+    /// Every trial that was run, in order, invalid ones included. Empty when none was.
+    pub trials: Vec<TrialView>,
+    /// Response times of product pages over all valid trials, in microseconds, as in
+    /// `summary.variants[].phases[].response_time_us`. Empty without a valid trial.
+    pub response_times_us: PerPhase<Histogram<u64>>,
+}
+
+/// One trial.
+#[derive(Debug, Clone)]
+pub struct TrialView {
+    /// What it was.
+    pub manifest: Manifest,
+    /// What it says.
+    pub verdict: TrialVerdict,
+    /// Its time axis.
+    pub timeline: Timeline,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+impl CampaignView {
+    /// The cells with their figures, in the order of the plan.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (&CellSummary, &CellView)> {
+        self.summary.variants.iter().zip(&self.cells)
+    }
+}
+
+impl CellView {
+    /// The trial to draw: the valid one whose goodput ratio is the (lower) median; without a
+    /// valid one, the last.
+    pub(super) fn typical_trial(&self) -> Option<&TrialView> {
+        let mut valid: Vec<&TrialView> = self.trials.iter().filter(|it| it.verdict.valid).collect();
+        valid.sort_by(|a, b| {
+            let ratio = |it: &TrialView| it.verdict.figures.goodput_ratio_fault.unwrap_or(0.0);
+            ratio(a).total_cmp(&ratio(b))
+        });
+        let middle = valid.len().saturating_sub(1) / 2;
+        valid.get(middle).copied().or(self.trials.last())
+    }
+}

@@ -1,0 +1,106 @@
+//! What `seed` and `reset` do to PostgreSQL and Redis.
+
+use std::time::Duration;
+
+use lab_core::{catalogue::Catalogue, settings::DatabaseSettings, target::TargetConfig};
+use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
+use tokio_postgres::NoTls;
+
+use crate::{
+    database::{connect_config, schema},
+    preload,
+};
+
+/// Entries written to Redis in one round trip.
+const REDIS_BATCH: usize = 500;
+
+/// How long Redis may take for one round trip here. Emptying a full one takes a while.
+const REDIS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the data set could not be put in place.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// PostgreSQL is not there.
+    #[error("connect to postgres (database_url): {}", with_cause(.0))]
+    ConnectDatabase(#[source] tokio_postgres::Error),
+    /// PostgreSQL refused a statement.
+    #[error("postgres: {}", with_cause(.0))]
+    Database(#[source] tokio_postgres::Error),
+    /// Redis is not there.
+    #[error("connect to redis at {address}: {source}")]
+    ConnectRedis {
+        /// Where it should be.
+        address: std::net::SocketAddr,
+        /// Why not.
+        source: RedisError,
+    },
+    /// Redis refused a command.
+    #[error("redis: {0}")]
+    Redis(#[source] RedisError),
+}
+
+/// Creates the schema in PostgreSQL and loads the data set; what was there is dropped. Once per
+/// stack. **Errors**: see [`DatasetError`].
+pub async fn seed(config: &TargetConfig) -> Result<(), DatasetError> {
+    let client = connect_database(config).await?;
+    let catalogue = Catalogue::generate(&config.catalogue);
+    schema::seed(&client, &catalogue).await.map_err(DatasetError::Database)?;
+    tracing::info!(n_products = config.catalogue.products, "data set loaded");
+    Ok(())
+}
+
+/// Brings both servers back to the state that every trial starts from: PostgreSQL as after
+/// [`seed`], Redis with nothing but the pages that make the configured share of reads hit.
+///
+/// **Errors**: see [`DatasetError`]; what was done before stays done.
+pub async fn reset(config: &TargetConfig) -> Result<(), DatasetError> {
+    let client = connect_database(config).await?;
+    let mut redis = connect_redis(config).await?;
+    schema::reset(&client).await.map_err(DatasetError::Database)?;
+    let () = redis::cmd("FLUSHALL").query_async(&mut redis).await.map_err(DatasetError::Redis)?;
+    let catalogue = Catalogue::generate(&config.catalogue);
+    let entries = preload::shared_cache(config, &catalogue);
+    for batch in entries.chunks(REDIS_BATCH) {
+        let mut pipeline = redis::pipe();
+        for entry in batch {
+            let body = preload::body(&catalogue, entry.key);
+            let left_ms = u64::try_from(entry.duration.as_millis()).unwrap_or(u64::MAX).max(1);
+            let command = pipeline.cmd("SET").arg(entry.key.to_string()).arg(body.as_ref());
+            command.arg("PX").arg(left_ms).ignore();
+        }
+        let () = pipeline.query_async(&mut redis).await.map_err(DatasetError::Redis)?;
+    }
+    tracing::info!(n_entries = entries.len(), "redis loaded ahead");
+    Ok(())
+}
+
+async fn connect_database(config: &TargetConfig) -> Result<tokio_postgres::Client, DatasetError> {
+    // Loading takes longer than any statement of a request may.
+    let settings = DatabaseSettings::default();
+    let connect =
+        connect_config(&config.database_url, &settings).map_err(DatasetError::ConnectDatabase)?;
+    let (client, connection) =
+        connect.connect(NoTls).await.map_err(DatasetError::ConnectDatabase)?;
+    // It ends when the client is dropped; an error reaches the client's next call as well.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+async fn connect_redis(config: &TargetConfig) -> Result<MultiplexedConnection, DatasetError> {
+    let address = config.redis;
+    let connecting = async {
+        let client = Client::open(format!("redis://{address}/"))?;
+        let limits =
+            AsyncConnectionConfig::new().set_response_timeout(Some(REDIS_RESPONSE_TIMEOUT));
+        client.get_multiplexed_async_connection_with_config(&limits).await
+    };
+    connecting.await.map_err(|source| DatasetError::ConnectRedis { address, source })
+}
+
+/// PostgreSQL's own words are in the cause.
+fn with_cause(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,393 @@
+//! A real Redis, a real PostgreSQL and a real storefront process for one test, gone when dropped.
+
+#![allow(dead_code, reason = "every test file uses its own part of this")]
+
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpListener},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Duration,
+};
+
+use lab_core::{
+    catalogue::{Catalogue, CatalogueSpec},
+    target::{TargetConfig, TargetEvent, TargetSample},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User, chown, geteuid},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, interval};
+
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+
+/// Longest wait for anything to come true. Generous: nothing here measures time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Servers, a data set and the storefronts that use them.
+pub(crate) struct Stack {
+    directory: TempDir,
+    postgres: Option<Child>,
+    redis: Option<Child>,
+    pub(crate) postgres_address: SocketAddr,
+    pub(crate) redis_address: SocketAddr,
+    pub(crate) catalogue: Catalogue,
+}
+
+/// Starts both servers and loads the data set; `None`, said plainly, when they are not installed.
+pub(crate) async fn start() -> Option<Stack> {
+    let Some(postgres_bin) = find_postgres() else {
+        eprintln!("SKIPPED: no initdb and postgres in PATH or /usr/lib/postgresql/*/bin");
+        return None;
+    };
+    if find_in_path("redis-server").is_none() {
+        eprintln!("SKIPPED: no redis-server in PATH");
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut stack = Stack {
+        postgres_address: free_address(),
+        redis_address: free_address(),
+        postgres: None,
+        redis: None,
+        catalogue: Catalogue::generate(&spec()),
+        directory,
+    };
+    stack.start_postgres(&postgres_bin).await;
+    stack.start_redis().await;
+    stack.run("seed", json!({})).success_or_panic();
+    Some(stack)
+}
+
+fn spec() -> CatalogueSpec {
+    serde_json::from_value(json!(
+        { "products": 300, "reviews": 3000, "authors": 60, "categories": 5, "seed": 1 }
+    ))
+    .unwrap()
+}
+
+impl Stack {
+    async fn start_postgres(&mut self, bin: &Path) {
+        let home = self.directory.path().join("postgres");
+        std::fs::create_dir(&home).unwrap();
+        let user = unprivileged_user();
+        if let Some(user) = &user {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(self.directory.path(), mode).unwrap();
+            chown(&home, Some(user.uid), Some(user.gid)).unwrap();
+        }
+        let as_user = |program: &str| {
+            let mut command = Command::new(bin.join(program));
+            command.current_dir(&home).stdout(Stdio::null()).stderr(Stdio::null());
+            if let Some(user) = &user {
+                command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+            }
+            command
+        };
+        let data = home.join("data");
+        let mut initdb = as_user("initdb");
+        initdb.args(["-U", "lab", "-A", "trust", "--no-sync", "-D"]).arg(&data);
+        assert!(initdb.status().unwrap().success(), "initdb failed");
+        let mut server = as_user("postgres");
+        server.arg("-D").arg(&data);
+        for option in [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", self.postgres_address.port()),
+            format!("unix_socket_directories={}", home.display()),
+            "shared_preload_libraries=pg_stat_statements".to_owned(),
+        ] {
+            server.arg("-c").arg(option);
+        }
+        self.postgres = Some(server.spawn().unwrap());
+        let admin = self.url("lab", "postgres");
+        eventually("postgres answers", async || connect(&admin).await.is_some()).await;
+        let client = connect(&admin).await.unwrap();
+        client.batch_execute("CREATE ROLE storefront LOGIN").await.unwrap();
+        client.batch_execute("CREATE DATABASE storefront OWNER storefront").await.unwrap();
+        self.admin().await.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    }
+
+    pub(crate) async fn start_redis(&mut self) {
+        let mut server = Command::new("redis-server");
+        server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"]);
+        server.arg(self.redis_address.port().to_string()).current_dir(self.directory.path());
+        self.redis = Some(server.stdout(Stdio::null()).spawn().unwrap());
+        eventually("redis answers", async || {
+            let client = redis::Client::open(format!("redis://{}/", self.redis_address)).unwrap();
+            match client.get_multiplexed_async_connection().await {
+                Ok(mut it) => redis::cmd("PING").exec_async(&mut it).await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await;
+    }
+
+    pub(crate) fn kill_redis(&mut self) {
+        let mut redis = self.redis.take().expect("redis runs");
+        redis.kill().unwrap();
+        redis.wait().unwrap();
+    }
+
+    pub(crate) fn stop_postgres(&mut self) {
+        let mut postgres = self.postgres.take().expect("postgres runs");
+        kill(pid(&postgres), Signal::SIGQUIT).unwrap();
+        postgres.wait().unwrap();
+    }
+
+    /// A connection as the superuser.
+    pub(crate) async fn admin(&self) -> tokio_postgres::Client {
+        connect(&self.url("lab", "storefront")).await.expect("postgres answers")
+    }
+
+    fn url(&self, user: &str, database: &str) -> String {
+        let port = self.postgres_address.port();
+        format!("host=127.0.0.1 port={port} user={user} dbname={database}")
+    }
+
+    fn config(&self, settings: Value) -> TargetConfig {
+        serde_json::from_value(json!({
+            "listen": free_address(),
+            "internal_listen": free_address(),
+            "internal_token": "secret",
+            "redis": self.redis_address,
+            "database_url": self.url("storefront", "storefront"),
+            "pool_size": 4,
+            "worker_threads": 1,
+            "catalogue": spec(),
+            "cache": { "ttl": "300s", "hit_ratio": 0.5 },
+            "seed": 7,
+            "settings": settings,
+            "events_path": self.directory.path().join("events.jsonl"),
+            "cached_reads_per_sec": 100.0,
+            "zipf_exponent": 1.0,
+        }))
+        .unwrap()
+    }
+
+    fn write_config(&self, config: &TargetConfig) -> PathBuf {
+        let path = self.directory.path().join(format!("{}.json", config.listen.port()));
+        let mut file = std::fs::File::create(&path).unwrap();
+        file.write_all(&serde_json::to_vec(config).unwrap()).unwrap();
+        path
+    }
+
+    /// Runs `seed` or `reset` to its end.
+    pub(crate) fn run(&self, verb: &str, settings: Value) -> Output {
+        let path = self.write_config(&self.config(settings));
+        storefront(verb, &path).stderr(Stdio::piped()).output().unwrap()
+    }
+
+    /// Starts a storefront and waits until it is alive.
+    pub(crate) async fn serve(&self, settings: Value) -> Storefront {
+        let config = self.config(settings);
+        let path = self.write_config(&config);
+        let child = storefront("serve", &path).spawn().unwrap();
+        let storefront = Storefront { child, config, http: reqwest::Client::new() };
+        eventually("the storefront is alive", async || {
+            let url = format!("http://{}/livez", storefront.config.listen);
+            storefront.http.get(url).send().await.is_ok_and(|it| it.status() == 200)
+        })
+        .await;
+        storefront
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if self.redis.is_some() {
+            self.kill_redis();
+        }
+        if self.postgres.is_some() {
+            self.stop_postgres();
+        }
+    }
+}
+
+/// A storefront process.
+pub(crate) struct Storefront {
+    child: Child,
+    pub(crate) config: TargetConfig,
+    http: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) served_by: String,
+    pub(crate) outcome: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+impl Storefront {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        reply(self.http.get(self.url(path))).await
+    }
+
+    pub(crate) async fn get_me(&self, token: &str) -> Reply {
+        reply(self.http.get(self.url("/me")).header("authorization", format!("Bearer {token}")))
+            .await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        reply(self.http.post(self.url(path)).body(body.to_string())).await
+    }
+
+    pub(crate) async fn post_order(&self, key: &str, body: Value) -> Reply {
+        let request = self.http.post(self.url("/orders")).header("idempotency-key", key);
+        reply(request.body(body.to_string())).await
+    }
+
+    pub(crate) async fn get_internal(&self, path: &str, token: &str) -> Reply {
+        let request = self.http.get(format!("http://{}{path}", self.config.internal_listen));
+        reply(request.header("authorization", format!("Bearer {token}"))).await
+    }
+
+    pub(crate) async fn post_internal(&self, path: &str, body: Value) -> Reply {
+        let request = self.http.post(format!("http://{}{path}", self.config.internal_listen));
+        reply(request.header("authorization", "Bearer secret").body(body.to_string())).await
+    }
+
+    pub(crate) async fn set_mode(&self, mitigation: &str, mode: &str) -> Reply {
+        self.post_internal(&format!("/internal/mitigations/{mitigation}"), json!({ "mode": mode }))
+            .await
+    }
+
+    pub(crate) async fn state(&self) -> Value {
+        self.get_internal("/internal/state", "secret").await.json()
+    }
+
+    pub(crate) async fn sample(&self) -> TargetSample {
+        let reply = self.post_internal("/internal/sample", Value::Null).await;
+        serde_json::from_slice(&reply.body).unwrap()
+    }
+
+    pub(crate) async fn ready(&self) {
+        eventually("the storefront is ready", async || self.get("/readyz").await.status == 200)
+            .await;
+    }
+
+    /// The kinds of events written so far.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(&self.config.events_path).unwrap();
+        text.lines().map(|it| serde_json::from_str::<TargetEvent>(it).unwrap().kind).collect()
+    }
+
+    /// Asks it to stop; how it ended, and how long that took.
+    pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
+        let asked_at = Instant::now();
+        kill(pid(&self.child), Signal::SIGTERM).unwrap();
+        (self.child.wait().unwrap(), asked_at.elapsed())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.config.listen)
+    }
+}
+
+impl Drop for Storefront {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn reply(request: reqwest::RequestBuilder) -> Reply {
+    let response = request.timeout(PATIENCE).send().await.unwrap();
+    let header = |name: &str| {
+        response.headers().get(name).map(|it| it.to_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    Reply {
+        status: response.status().as_u16(),
+        served_by: header("x-served-by"),
+        outcome: header("x-outcome"),
+        body: response.bytes().await.unwrap().to_vec(),
+    }
+}
+
+/// Polls until `condition` holds. **Panics** when it does not within [`PATIENCE`].
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let started_at = Instant::now();
+    let mut polls = interval(Duration::from_millis(20));
+    while !condition().await {
+        assert!(started_at.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        polls.tick().await;
+    }
+}
+
+/// Ends the test when a command failed, with its own words.
+pub(crate) trait SuccessOrPanic {
+    fn success_or_panic(self);
+}
+
+impl SuccessOrPanic for Output {
+    fn success_or_panic(self) {
+        assert!(self.status.success(), "{}", String::from_utf8_lossy(&self.stderr));
+    }
+}
+
+fn storefront(verb: &str, config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_storefront"));
+    command.arg(verb).arg("--config").arg(config).env("RUST_LOG", "warn");
+    command
+}
+
+async fn connect(url: &str) -> Option<tokio_postgres::Client> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.ok()?;
+    tokio::spawn(connection);
+    Some(client)
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id().try_into().unwrap())
+}
+
+/// PostgreSQL refuses to run as root.
+fn unprivileged_user() -> Option<User> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let user = |name| User::from_name(name).ok().flatten();
+    Some(user("postgres").or_else(|| user("nobody")).expect("there is a user `nobody`"))
+}
+
+fn find_in_path(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .find(|directory| directory.join(program).is_file())
+}
+
+fn find_postgres() -> Option<PathBuf> {
+    let packages = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let candidates = packages.map(|it| it.path().join("bin")).chain(find_in_path("initdb"));
+    candidates
+        .into_iter()
+        .find(|bin| bin.join("initdb").is_file() && bin.join("postgres").is_file())
+}
+
+/// A port below the ephemeral range, where no outgoing connection can sit on it.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 9_000).unwrap();
+    (0..1_000)
+        .map(|_| {
+            SocketAddr::from((LOOPBACK, 20_000 + (first + NEXT.fetch_add(1, Relaxed)) % 10_000))
+        })
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("one of a thousand ports is free")
+}
