@@ -2,11 +2,11 @@
 
 mod lab;
 
-use lab::{Lab, Scratch};
+use lab::Lab;
 
 #[test]
 fn wrong_usage_is_one_line_that_names_what_to_change() {
-    let scratch = Scratch::new("usage");
+    let scratch = tempfile::tempdir().unwrap();
     for (args, part) in [
         (&["bench", "--variant", "circut-breaker"][..], "unknown variant `circut-breaker`"),
         (&["bench", "--fault", "outage"], "--fault: unknown fault `outage`"),
@@ -39,7 +39,7 @@ fn wrong_values_are_refused_by_the_flag() {
 
 #[test]
 fn results_that_cannot_be_written_are_refused_before_anything_starts() {
-    let scratch = Scratch::new("in-the-way");
+    let scratch = tempfile::tempdir().unwrap();
     std::fs::write(scratch.path().join("file"), "").unwrap();
     let out = scratch.path().join("file/out");
     let end = Lab::new(&["bench", "--plan"]).arg("--out").arg(&out).run();

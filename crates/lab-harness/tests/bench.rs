@@ -12,7 +12,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use lab::{Lab, Scratch};
+use lab::Lab;
 use lab_core::{
     artifact::{raw::FinalCounts, summary::Summary},
     event::{Event, kind},
@@ -20,6 +20,7 @@ use lab_core::{
     sample::decode_file,
 };
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 fn one_at_a_time() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::new(());
@@ -36,7 +37,7 @@ fn summary(out: &Path) -> Summary {
 }
 
 /// Processes of a run into `scratch` that are still there, and servers of any run.
-fn leftovers(scratch: &Scratch) -> Vec<String> {
+fn leftovers(scratch: &TempDir) -> Vec<String> {
     processes()
         .filter(|it| it.command.contains(RUNS) || it.folder.starts_with(scratch.path()))
         .map(|it| it.command)
@@ -63,7 +64,7 @@ fn processes() -> impl Iterator<Item = Process> {
 }
 
 /// Kills the process of a trial in `scratch` whose command has `part`.
-fn kill(scratch: &Scratch, part: &str) {
+fn kill(scratch: &TempDir, part: &str) {
     let mut found =
         processes().filter(|it| it.folder.starts_with(scratch.path()) && it.command.contains(part));
     let process = found.next().unwrap_or_else(|| panic!("no process with {part}"));
@@ -73,7 +74,7 @@ fn kill(scratch: &Scratch, part: &str) {
 #[test]
 fn a_smoke_trial_leaves_every_artifact_and_every_request_has_one_outcome() {
     let _guard = one_at_a_time();
-    let scratch = Scratch::new("smoke");
+    let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     let end = Lab::smoke(&out).run();
     assert!(end.code == 0 || end.code == 3, "{}: {}", end.code, end.stderr);
@@ -117,7 +118,7 @@ fn assert_fault_was_seen(cell: &Path) {
 #[test]
 fn a_second_bench_is_told_the_pid_of_the_first_and_ctrl_c_leaves_a_partial_report() {
     let _guard = one_at_a_time();
-    let scratch = Scratch::new("busy");
+    let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     let mut first = Lab::smoke(&out).args(&["--trials", "2"]).start();
     first.wait_for("warmup");
@@ -145,7 +146,7 @@ fn a_second_bench_is_told_the_pid_of_the_first_and_ctrl_c_leaves_a_partial_repor
 #[test]
 fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
     let _guard = one_at_a_time();
-    let scratch = Scratch::new("kill");
+    let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     for phase in ["warmup", "baseline", "fault", "recovery", "drain"] {
         let mut run = Lab::smoke(&out).start();
@@ -162,7 +163,7 @@ fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
 #[test]
 fn a_storefront_that_dies_makes_the_trial_invalid_and_it_is_run_again() {
     let _guard = one_at_a_time();
-    let scratch = Scratch::new("death");
+    let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     let mut run = Lab::smoke(&out).start();
     run.wait_for(": baseline");
@@ -180,7 +181,7 @@ fn a_storefront_that_dies_makes_the_trial_invalid_and_it_is_run_again() {
 #[test]
 fn a_generator_that_dies_ends_the_run_with_its_own_code() {
     let _guard = one_at_a_time();
-    let scratch = Scratch::new("generator");
+    let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     let mut run = Lab::smoke(&out).start();
     run.wait_for(": baseline");

@@ -175,25 +175,19 @@ mod tests {
     use super::*;
 
     /// A folder of its own for each test, removed when the test is over.
-    struct Scratch(PathBuf);
+    struct Scratch(tempfile::TempDir);
 
     impl Scratch {
-        fn new(name: &str) -> Self {
-            let folder =
-                std::env::temp_dir().join(format!("outage-lab-{name}-{}", std::process::id()));
-            remove_if_there(&folder).unwrap();
-            fs::create_dir_all(&folder).unwrap();
-            Self(folder)
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
         }
 
         fn out(&self) -> PathBuf {
-            self.0.join("out")
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
+            self.path().join("out")
         }
     }
 
@@ -203,19 +197,19 @@ mod tests {
 
     #[test]
     fn a_complete_run_takes_the_place_of_the_earlier_one() {
-        let scratch = Scratch::new("complete");
+        let scratch = Scratch::new();
         fs::create_dir_all(scratch.out()).unwrap();
         fs::write(scratch.out().join("complete"), "old").unwrap();
         let folder = ResultsFolder::create(&scratch.out()).unwrap();
         fs::write(folder.work().join("complete"), "new").unwrap();
         folder.finish(Ending::Complete, is_complete).unwrap();
         assert_eq!(fs::read_to_string(scratch.out().join("complete")).unwrap(), "new");
-        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 
     #[test]
     fn a_run_cut_short_leaves_a_complete_result_alone() {
-        let scratch = Scratch::new("cut-short");
+        let scratch = Scratch::new();
         fs::create_dir_all(scratch.out()).unwrap();
         fs::write(scratch.out().join("complete"), "old").unwrap();
         let folder = ResultsFolder::create(&scratch.out()).unwrap();
@@ -227,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_run_cut_short_where_nothing_stood_leaves_its_report_there_and_can_be_resumed() {
-        let scratch = Scratch::new("resume");
+        let scratch = Scratch::new();
         let folder = ResultsFolder::create(&scratch.out()).unwrap();
         fs::write(folder.work().join("some"), "new").unwrap();
         assert_eq!(folder.finish(Ending::Partial, is_complete).unwrap(), scratch.out());
@@ -237,25 +231,26 @@ mod tests {
 
     #[test]
     fn a_new_run_keeps_what_a_killed_one_left() {
-        let scratch = Scratch::new("abandoned");
+        let scratch = Scratch::new();
         let killed = ResultsFolder::create(&scratch.out()).unwrap();
         fs::write(killed.work().join("some"), "left").unwrap();
         ResultsFolder::create(&scratch.out()).unwrap();
-        assert!(scratch.0.join("out.abandoned/some").exists());
+        assert!(scratch.path().join("out.abandoned/some").exists());
     }
 
     #[test]
     fn nothing_to_resume_is_one_clear_line() {
-        let scratch = Scratch::new("nothing");
+        let scratch = Scratch::new();
         let error = ResultsFolder::resume(&scratch.out(), |_| true).unwrap_err().to_string();
         assert!(error.starts_with("--resume: no unfinished run at"), "{error}");
     }
 
     #[test]
     fn a_folder_that_cannot_be_made_names_the_flag() {
-        let scratch = Scratch::new("file-in-the-way");
-        fs::write(scratch.0.join("file"), "").unwrap();
-        let error = ResultsFolder::create(&scratch.0.join("file/out")).unwrap_err().to_string();
+        let scratch = Scratch::new();
+        fs::write(scratch.path().join("file"), "").unwrap();
+        let error =
+            ResultsFolder::create(&scratch.path().join("file/out")).unwrap_err().to_string();
         assert!(error.contains("--out"), "{error}");
     }
 }

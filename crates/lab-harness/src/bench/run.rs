@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lab_core::{
     artifact::{
         manifest::{Calibration, Params},
@@ -22,7 +22,7 @@ use super::{
     record::Record,
     results::{Ending, ResultsFolder},
     selection::{OfferedLoad, Selection},
-    session::Session,
+    session::{Binaries, Session},
     target::{TargetSetup, needs_capacity},
     trial::{self, TrialSpec},
 };
@@ -189,19 +189,8 @@ impl Run<'_> {
 
 /// Has the campaign's tables, plots and page made. **Errors**: with the analysis's own words.
 pub(crate) async fn report_campaign(folder: &Path) -> Result<()> {
-    let program = super::session::Binaries::find()?.lab_report;
-    let output = tokio::process::Command::new(program)
-        .arg("campaign")
-        .arg(folder)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("run lab-report")?;
-    print(&String::from_utf8_lossy(&output.stdout));
-    if output.status.success() {
-        return Ok(());
-    }
-    bail!("{}", String::from_utf8_lossy(&output.stderr).trim())
+    print(&Binaries::find()?.report("campaign", folder).await?);
+    Ok(())
 }
 
 /// Says where the result stands.

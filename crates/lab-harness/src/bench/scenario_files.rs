@@ -104,12 +104,12 @@ mod tests {
 
     #[test]
     fn a_bad_key_is_named_with_its_file_and_line() {
-        let folder = std::env::temp_dir().join(format!("outage-lab-files-{}", std::process::id()));
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path();
         fs::create_dir_all(folder.join("scenarios/variants")).unwrap();
         let text = "title = \"t\"\nstrategy = []\nhypothesis = \"h\"\nbaes = \"none\"\n";
         fs::write(folder.join("scenarios/variants/typo.toml"), text).unwrap();
-        let error = ScenarioFiles::open(&folder).unwrap_err().to_string();
-        fs::remove_dir_all(&folder).unwrap();
+        let error = ScenarioFiles::open(folder).unwrap_err().to_string();
         assert!(error.contains("typo.toml line 4") && error.contains("baes"), "{error}");
     }
 }

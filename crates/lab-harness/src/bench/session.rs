@@ -50,6 +50,23 @@ impl Binaries {
             lab_report: find("lab-report")?,
         })
     }
+
+    /// Runs `lab-report <verb> <folder>` to its end and returns what it printed.
+    ///
+    /// **Errors**: it fails; in its own words.
+    pub(crate) async fn report(&self, verb: &str, folder: &Path) -> Result<String> {
+        let output = tokio::process::Command::new(&self.lab_report)
+            .arg(verb)
+            .arg(folder)
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("run lab-report")?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 }
 
 /// Addresses of the service, the same in every trial of a run.

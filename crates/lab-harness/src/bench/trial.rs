@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use lab_core::{
     artifact::{
         manifest::{Calibration, Manifest, SCHEMA},
@@ -335,20 +335,10 @@ fn write_events(path: &Path, mut events: Vec<Event>) -> Result<()> {
 ///
 /// **Errors**: the analysis could not read the artifacts.
 pub(crate) async fn analyse(session: &Session, folder: &Path) -> Result<Option<String>> {
-    let output = tokio::process::Command::new(&session.binaries.lab_report)
-        .arg("trial")
-        .arg(folder)
-        .kill_on_drop(true)
-        .output()
+    let text = session
+        .binaries
+        .report("trial", folder)
         .await
-        .context("run lab-report")?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    match (output.status.success(), text.strip_prefix("invalid: ")) {
-        (true, Some(reasons)) => Ok(Some(reasons.to_owned())),
-        (true, None) => Ok(None),
-        (false, _) => {
-            let error = String::from_utf8_lossy(&output.stderr);
-            bail!("analysis of {} failed: {}", folder.display(), error.trim())
-        }
-    }
+        .with_context(|| format!("analyse {}", folder.display()))?;
+    Ok(text.trim().strip_prefix("invalid: ").map(str::to_owned))
 }
