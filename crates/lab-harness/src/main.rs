@@ -1,6 +1,6 @@
 //! The `lab` command: parses, dispatches, and turns the result into an exit code.
 
-use std::process::ExitCode as ProcessExitCode;
+use std::{io::IsTerminal, process::ExitCode as ProcessExitCode};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -17,6 +17,7 @@ use lab_harness::{
 fn main() -> ProcessExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),

@@ -139,8 +139,27 @@ fn a_second_bench_is_told_the_pid_of_the_first_and_ctrl_c_leaves_a_partial_repor
     assert!(other.stderr.contains("has trials `2`") && other.stderr.contains("asks for `3`"));
     let resumed = Lab::smoke(&out).args(&["--trials", "2", "--resume"]).run();
     assert!(resumed.code == 0 || resumed.code == 3, "{}", resumed.stderr);
-    assert!(!summary(&out).partial);
-    assert_eq!(summary(&out).variants[0].n_trials, 2);
+    let whole = summary(&out);
+    assert!(!whole.partial);
+    assert_eq!(whole.variants[0].n_trials, 2);
+    // The second trial alone takes its 15 s of smoke phases.
+    assert!(partial.wall_time_s + 15.0 <= whole.wall_time_s, "{whole:?} after {partial:?}");
+}
+
+#[test]
+fn ctrl_c_in_any_phase_ends_with_its_own_code_and_leaves_nothing_behind() {
+    let _guard = one_at_a_time();
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    for phase in ["warmup", "baseline", "fault", "recovery", "drain"] {
+        let mut run = Lab::smoke(&out).start();
+        run.wait_for(&format!(": {phase}"));
+        run.signal(Signal::SIGINT);
+        let (status, said) = run.end();
+        assert_eq!(status.code(), Some(130), "{phase}: {said}");
+        assert_eq!(leftovers(&scratch), Vec::<String>::new(), "{phase}");
+        assert!(!out.exists(), "{phase}: half a result stands where a whole one is expected");
+    }
 }
 
 #[test]
@@ -158,6 +177,9 @@ fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
         assert_eq!(leftovers(&scratch), Vec::<String>::new(), "{phase}");
         assert!(!out.exists(), "{phase}: half a result stands where a whole one is expected");
     }
+    let resumed = Lab::smoke(&out).args(&["--resume"]).run();
+    assert!(resumed.code == 0 || resumed.code == 3, "{}", resumed.stderr);
+    assert!(!summary(&out).partial);
 }
 
 #[test]

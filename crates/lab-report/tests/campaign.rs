@@ -69,6 +69,8 @@ fn the_figures_of_a_trial_are_those_worked_out_by_hand() {
     close(figures.goodput_ratio_fault, 0.75);
     close(figures.served_ratio_fault, 1_320.0 / 1_600.0);
     assert_eq!(verdict.verdict, Verdict::Missed, "0.825 is below 0.95");
+    let stalls = verdict.machine_stalls;
+    assert_eq!((stalls.n, stalls.total_ms, stalls.longest_ms), (1, 12.0, 12.0));
     assert!(figures.p99_censored);
     let p99 = figures.response_time_p99_ratio_fault.unwrap();
     assert!((499.0..501.0).contains(&p99), "{p99}");
@@ -104,6 +106,20 @@ fn an_invalid_trial_says_why_on_one_line_and_is_no_error() {
     assert!(!verdict.valid);
     assert_eq!(verdict.verdict, Verdict::Invalid);
     assert!(matches!(verdict.reasons[0], InvalidReason::FaultNotConfirmed { .. }));
+}
+
+// One sample in four seconds; from 2 to 13 s there should be 110, and half of them must be there.
+#[test]
+fn a_trial_that_was_hardly_sampled_is_invalid() {
+    let folder = tempfile::tempdir().unwrap();
+    write_trial(folder.path(), 0, Defect::None);
+    let path = folder.path().join("raw/service.jsonl");
+    let lines: Vec<String> =
+        fs::read_to_string(&path).unwrap().lines().step_by(40).map(str::to_owned).collect();
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let output = lab_report(&["trial"], folder.path());
+    let said = stdout(&output);
+    assert!(said.contains("samples of service, at least 55 were expected"), "{said}");
 }
 
 #[test]

@@ -1,8 +1,17 @@
 //! What the harness samples while a trial runs, one JSON line per sample, on the trial's axis.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::target::TargetSample;
+
+/// Time between two [`ServiceLine`]s.
+pub const SERVICE_PERIOD: Duration = Duration::from_millis(100);
+/// Time between two [`DatabaseLine`]s.
+pub const DATABASE_PERIOD: Duration = Duration::from_millis(250);
+/// Time between two [`CpuLine`]s.
+pub const CPU_PERIOD: Duration = Duration::from_millis(500);
 
 /// File of [`ServiceLine`]s, below the trial's folder.
 pub const SERVICE_FILE: &str = "raw/service.jsonl";
@@ -10,6 +19,8 @@ pub const SERVICE_FILE: &str = "raw/service.jsonl";
 pub const DATABASE_FILE: &str = "raw/database.jsonl";
 /// File of [`CpuLine`]s, below the trial's folder.
 pub const CPU_FILE: &str = "raw/cpu.jsonl";
+/// File of [`StallLine`]s, below the trial's folder.
+pub const STALLS_FILE: &str = "raw/stalls.jsonl";
 /// File of the [`FinalCounts`], below the trial's folder.
 pub const COUNTS_FILE: &str = "raw/counts.json";
 
@@ -59,6 +70,18 @@ pub struct CpuLine {
     pub redis_cpu_s: Option<f64>,
     /// The load generator.
     pub load_cpu_s: Option<f64>,
+}
+
+/// A stretch of time in which one of the generator's processors ran nothing although a thread was
+/// due on it: the machine's doing (a hypervisor that runs somebody else), not the generator's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StallLine {
+    /// When it began, in milliseconds from the start of the schedule.
+    pub at_ms: f64,
+    /// How long it lasted, in milliseconds.
+    pub for_ms: f64,
+    /// Which processor; `None` when nothing is pinned.
+    pub cpu: Option<usize>,
 }
 
 /// Totals read when the trial was over and the database quiet.

@@ -65,6 +65,8 @@ pub struct TrialVerdict {
     /// from the start of the schedule. Without the event of its start it starts where the schedule
     /// says, without that of its end it lasts until the last arrival.
     pub fault_window: Window,
+    /// How much the machine stood still from the baseline to the last arrival.
+    pub machine_stalls: MachineStalls,
     /// The figures.
     pub figures: TrialFigures,
 }
@@ -93,6 +95,17 @@ impl Window {
     pub fn contains(self, at_ms: f64) -> bool {
         self.start_ms <= at_ms && at_ms < self.end_ms
     }
+}
+
+/// Stretches in which a processor of the generator ran nothing although a thread was due on it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct MachineStalls {
+    /// How many, of 1 ms and longer.
+    pub n: u64,
+    /// Their time together, in milliseconds; what overlaps on two processors counts once.
+    pub total_ms: f64,
+    /// The longest, in milliseconds.
+    pub longest_ms: f64,
 }
 
 /// Why a trial cannot answer. Each carries what was seen and what is allowed.
@@ -128,8 +141,16 @@ pub enum InvalidReason {
     SentLate {
         /// How many.
         n: u64,
-        /// The latest of them, in milliseconds.
+        /// How late the latest of them was, in milliseconds, machine stalls taken off.
         worst_ms: f64,
+        /// The limit in milliseconds.
+        allowed_ms: f64,
+    },
+    /// The machine itself stood still for longer than any figure can bear.
+    #[error("the machine stood still for {longest_ms:.0} ms (allowed are {allowed_ms} ms)")]
+    MachineStalled {
+        /// The longest stall of a processor of the generator, in milliseconds.
+        longest_ms: f64,
         /// The limit in milliseconds.
         allowed_ms: f64,
     },
@@ -143,8 +164,9 @@ pub enum InvalidReason {
     },
     /// The service has not settled: the two halves of the baseline differ.
     #[error(
-        "baseline p99 drifts: {first_half_us} us, then {second_half_us} us \
-        (more than {allowed}x apart)"
+        "baseline p99 drifts: {:.1} ms, then {:.1} ms (more than {allowed}x apart)",
+        ms(*first_half_us),
+        ms(*second_half_us)
     )]
     BaselineDrifting {
         /// p99 of the product response time in the first half, in microseconds.
@@ -165,7 +187,11 @@ pub enum InvalidReason {
         tolerance: f64,
     },
     /// The generator was late too often to be believed.
-    #[error("send lag p99 in {phase} is {got_us} us, allowed are {allowed_us} us")]
+    #[error(
+        "send lag p99 in {phase} is {:.2} ms (allowed are {:.2} ms)",
+        ms(*got_us),
+        ms(*allowed_us)
+    )]
     SendLag {
         /// In which phase.
         phase: Phase,
@@ -179,6 +205,16 @@ pub enum InvalidReason {
     EmptyPhase {
         /// Which phase.
         phase: Phase,
+    },
+    /// Too few samples of the service, of PostgreSQL or of CPU time to make figures of.
+    #[error("{n} samples of {what}, at least {allowed} were expected")]
+    SampledTooRarely {
+        /// `service`, `database` or `cpu`.
+        what: String,
+        /// How many there are from the baseline to the last arrival.
+        n: u64,
+        /// The least allowed.
+        allowed: u64,
     },
     /// The service or PostgreSQL could not be asked for its count.
     #[error("queries could not be counted")]
@@ -223,6 +259,11 @@ pub enum InvalidReason {
         /// How many.
         n: u64,
     },
+}
+
+/// Microseconds as milliseconds, for people.
+fn ms(us: u64) -> f64 {
+    us as f64 / 1_000.0
 }
 
 /// One value for each of the three phases that figures are made of.

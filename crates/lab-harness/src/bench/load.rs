@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{results::write_json, session::Session, target::last_line};
-use crate::process::{Child, ChildSpec};
+use crate::process::{Child, ChildSpec, spec::Priority};
 
 /// Where the generator writes its samples, below the folder it is started in.
 pub(crate) const SAMPLES_FILE: &str = "samples.bin";
@@ -86,6 +86,7 @@ impl Load {
             args: vec!["run".into(), "--plan".into(), PLAN_FILE.into()],
             cwd: Some(folder.to_owned()),
             cpus: session.cpus.others.clone(),
+            priority: Priority::OnTime,
             piped: true,
             ..ChildSpec::logged(&session.binaries.lab_load, &log)
         };

@@ -76,7 +76,8 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
         "backend {}: {}",
         session.environment.backend, session.environment.backend_reason
     ));
-    let bench = Run { session: &session, selection: &selection, files: &files, started };
+    let earlier_s = Record::wall_time_s(folder.work());
+    let bench = Run { session: &session, selection: &selection, files: &files, started, earlier_s };
     let ran = tokio::select! {
         ran = bench.run(&folder, args, &mut progress) => ran.map(|()| Ending::Complete),
         () = &mut interrupt => Ok(Ending::Partial),

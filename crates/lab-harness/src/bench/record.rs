@@ -62,7 +62,13 @@ impl Record {
         write_json(&folder.join(FILE), &record)
     }
 
-    /// Adds the time of one trial and the wall time so far.
+    /// Wall time of the parts of the run that went before; 0 without a record.
+    pub(crate) fn wall_time_s(folder: &Path) -> f64 {
+        Self::read(folder).map_or(0.0, |it| it.wall_time_s)
+    }
+
+    /// Adds the measuring time of one trial; `wall_time_s` is that of the run so far, in all its
+    /// parts.
     pub(crate) fn add_trial(folder: &Path, phases: &PhaseLengths, wall_time_s: f64) -> Result<()> {
         let mut record = Self::read(folder)?;
         record.measuring_time_s += phases.total().as_secs_f64();

@@ -7,7 +7,7 @@ use lab_core::{
     artifact::{
         manifest::{Calibration, Params},
         summary::Summary,
-        verdict::Verdict,
+        verdict::{TrialVerdict, Verdict},
     },
     scenario::{ResolvedVariant, resolve_variant},
 };
@@ -42,8 +42,10 @@ pub(crate) struct Run<'a> {
     pub(crate) selection: &'a Selection,
     /// The scenario files.
     pub(crate) files: &'a ScenarioFiles,
-    /// When the run began.
+    /// When the run began, or this part of a resumed one.
     pub(crate) started: Instant,
+    /// Wall time of the parts before this one, in seconds.
+    pub(crate) earlier_s: f64,
 }
 
 impl Run<'_> {
@@ -143,15 +145,20 @@ impl Run<'_> {
             for planned in &block.trials {
                 let spec = self.spec(planned, calibration, folder, attempt);
                 let title = spec.title();
-                if attempt == 1 && spec.folder.join("verdict.json").exists() {
-                    progress.trial_over(length);
-                } else {
-                    trial::run(self.session, &spec, progress).await?;
-                    let wall_time_s = self.started.elapsed().as_secs_f64();
-                    Record::add_trial(folder.work(), &phases(self.selection), wall_time_s)?;
-                }
-                let verdict = trial::analyse(self.session, &spec.folder).await;
-                if let Some(reasons) = verdict.at_exit(ExitCode::Internal)? {
+                let finished = match attempt {
+                    1 => trial::finished(&spec.folder).at_exit(ExitCode::Storage)?,
+                    _ => None,
+                };
+                let verdict = match finished {
+                    Some(verdict) => {
+                        progress.trial_over(length);
+                        verdict
+                    }
+                    None => self.run_trial(&spec, folder, progress).await?,
+                };
+                if !verdict.valid {
+                    let reasons = verdict.reasons.iter().map(ToString::to_string);
+                    let reasons = reasons.collect::<Vec<_>>().join("; ");
                     progress.say(&format!("{title}: invalid: {reasons}"));
                     invalid.push(title);
                 }
@@ -164,6 +171,18 @@ impl Run<'_> {
             progress.extend(length * n);
         }
         Ok(())
+    }
+
+    async fn run_trial(
+        &self,
+        spec: &TrialSpec<'_>,
+        folder: &ResultsFolder,
+        progress: &Progress,
+    ) -> Result<TrialVerdict> {
+        trial::run(self.session, spec, progress).await?;
+        let wall_time_s = self.earlier_s + self.started.elapsed().as_secs_f64();
+        Record::add_trial(folder.work(), &phases(self.selection), wall_time_s)?;
+        trial::analyse(self.session, &spec.folder).await.at_exit(ExitCode::Internal)
     }
 
     fn spec<'b>(

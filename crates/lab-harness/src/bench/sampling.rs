@@ -1,7 +1,8 @@
 //! Samplers: connection demand, PostgreSQL's backends and CPU time, while a trial runs.
 //!
 //! Each writes one JSON line per sample on the trial's time axis. A sampler that misses a beat
-//! goes on with the next one; what it could not read is left out, never made up.
+//! goes on with the next one; what it could not read is left out, never made up, and the analysis
+//! calls a trial invalid in which too much is left out.
 
 use std::{
     fs::File,
@@ -12,7 +13,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use lab_core::{
-    artifact::raw::{CPU_FILE, CpuLine, DATABASE_FILE, DatabaseLine, SERVICE_FILE, ServiceLine},
+    artifact::raw::{
+        CPU_FILE, CPU_PERIOD, CpuLine, DATABASE_FILE, DATABASE_PERIOD, DatabaseLine, SERVICE_FILE,
+        SERVICE_PERIOD, ServiceLine,
+    },
     clock::MonotonicNs,
 };
 use serde::Serialize;
@@ -23,10 +27,6 @@ use tokio::{
 
 use super::{control::Control, database::Admin};
 use crate::machine::cpu_time::tree_cpu_seconds;
-
-const SERVICE_PERIOD: Duration = Duration::from_millis(100);
-const DATABASE_PERIOD: Duration = Duration::from_millis(250);
-const CPU_PERIOD: Duration = Duration::from_millis(500);
 
 /// Process ids of the components; Redis's changes when it is restarted.
 #[derive(Debug, Clone, Copy, Default)]

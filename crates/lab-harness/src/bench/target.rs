@@ -15,7 +15,7 @@ use lab_core::{
 };
 
 use super::{control::Control, results::write_json, session::Session};
-use crate::process::{Child, ChildSpec};
+use crate::process::{Child, ChildSpec, spec::Priority};
 
 /// Longest time from the start of the service to its first ready answer.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -185,7 +185,7 @@ fn command(session: &Session, verb: &str, folder: &Path, log: &Path) -> ChildSpe
         name: format!("storefront-{verb}"),
         args: vec![verb.into(), "--config".into(), CONFIG_FILE.into()],
         cwd: Some(folder.to_owned()),
-        nice: crate::process::spec::NICE_UNDER_TEST,
+        priority: Priority::UnderTest,
         cpus: session.cpus.others.clone(),
         ..ChildSpec::logged(&session.binaries.storefront, log)
     }

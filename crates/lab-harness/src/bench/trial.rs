@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use lab_core::{
     artifact::{
         manifest::{Calibration, Manifest, SCHEMA},
-        raw::{COUNTS_FILE, FinalCounts},
+        raw::{COUNTS_FILE, FinalCounts, STALLS_FILE, StallLine},
+        verdict::{self, TrialVerdict},
     },
     event::{Event, kind},
     load_plan::{Arrivals, LoadPlan, order_key},
@@ -22,20 +23,29 @@ use lab_core::{
     target::TargetEvent,
     units::PerSec,
 };
+use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
     load::{self, Load, SAMPLES_FILE},
     plan::PlannedTrial,
     progress::{Progress, TICK},
-    results::{remove_if_there, write_json, write_whole},
+    results::{read_json, remove_if_there, write_json, write_whole},
     sampling::{Pids, sample_until, to_ms},
     selection::Selection,
     session::Session,
     target::{self, EVENTS_FILE, Target, TargetSetup},
     timeline::{Hooks, Origin, run_phases},
 };
-use crate::{exit::ExitCode, failure::AtExit, machine::facts::utc_now, stack::Stack};
+use crate::{
+    exit::ExitCode,
+    failure::AtExit,
+    machine::{
+        facts::utc_now,
+        stalls::{Stall, StallWatch},
+    },
+    stack::Stack,
+};
 
 /// Time between the start signal and the first arrival.
 const LEAD: Duration = Duration::from_millis(300);
@@ -163,6 +173,7 @@ async fn measure(
     };
     let (tell_pids, told_pids) = watch::channel(pids);
     let (tell_stop, told_stop) = watch::channel(false);
+    let stalls = StallWatch::start(&session.cpus.others).context("watch the processors")?;
     let sources = (target.control.clone(), session.admin.clone());
     let sampling = sample_until(told_stop, told_pids, origin.monotonic, sources, folder);
     let course = async {
@@ -178,6 +189,8 @@ async fn measure(
         Err(death) => ((Vec::new(), 0), vec![death]),
     };
     sampled?;
+    let stalls = stalls.finish().into_iter().map(|it| stall_on_axis(it, origin));
+    write_lines(&folder.join(STALLS_FILE), stalls)?;
     unexpected_deaths.extend(session.stack.unexpected_deaths());
     progress.trial_over(phases.total());
     Ok(Finished { target, plan, queries_before, n_scheduled, origin, events, unexpected_deaths })
@@ -312,6 +325,12 @@ fn on_axis(event: TargetEvent, origin: Origin) -> Event {
     }
 }
 
+fn stall_on_axis(stall: Stall, origin: Origin) -> StallLine {
+    let for_ms = stall.length_ns as f64 / 1e6;
+    let until_ms = to_ms(stall.until.since(origin.monotonic));
+    StallLine { at_ms: until_ms - for_ms, for_ms, cpu: stall.cpu }
+}
+
 fn death(who: String) -> Event {
     Event {
         at_ms: 0.0,
@@ -323,22 +342,35 @@ fn death(who: String) -> Event {
 
 fn write_events(path: &Path, mut events: Vec<Event>) -> Result<()> {
     events.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
+    write_lines(path, events)
+}
+
+/// Writes one JSON line for each of `lines`.
+fn write_lines(path: &Path, lines: impl IntoIterator<Item: Serialize>) -> Result<()> {
     let mut text = String::new();
-    for event in &events {
-        text.push_str(&serde_json::to_string(event).context("encode an event")?);
+    for line in lines {
+        text.push_str(&serde_json::to_string(&line).context("encode a line")?);
         text.push('\n');
     }
     write_whole(path, text.as_bytes())
 }
 
-/// Has the trial analysed and says why it is invalid, if it is.
+/// Has the trial analysed.
 ///
 /// **Errors**: the analysis could not read the artifacts.
-pub(crate) async fn analyse(session: &Session, folder: &Path) -> Result<Option<String>> {
-    let text = session
+pub(crate) async fn analyse(session: &Session, folder: &Path) -> Result<TrialVerdict> {
+    session
         .binaries
         .report("trial", folder)
         .await
         .with_context(|| format!("analyse {}", folder.display()))?;
-    Ok(text.trim().strip_prefix("invalid: ").map(str::to_owned))
+    read_json(&folder.join(verdict::FILE))
+}
+
+/// The verdict of a trial that an earlier part of the run has finished; `None`: it did not.
+///
+/// **Errors**: its verdict is damaged.
+pub(crate) fn finished(folder: &Path) -> Result<Option<TrialVerdict>> {
+    let path = folder.join(verdict::FILE);
+    path.exists().then(|| read_json(&path)).transpose()
 }

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod lock;
 pub mod ports;
 pub mod run_dir;
+pub(crate) mod stalls;
 
 /// Folder of everything that a run keeps outside `results/`. It is on a real disk, unlike `/tmp`
 /// on many systems, because the database must be durable.

@@ -3,6 +3,7 @@
 //! Nothing here knows what the children are.
 
 pub mod child;
+pub(crate) mod kernel;
 pub mod registry;
 pub mod spawn;
 pub mod spec;

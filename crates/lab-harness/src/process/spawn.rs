@@ -2,7 +2,7 @@
 //!
 //! The parent-death signal fires when the *thread* that forked the child ends, so a pool thread
 //! must not fork. It is also cleared when the child changes its user: std runs the `pre_exec`
-//! closure after that change, so the signal is set there. This is the only module with `unsafe`.
+//! closure after that change, so the signal is set there.
 
 use std::{
     fs::{File, OpenOptions},
@@ -23,10 +23,14 @@ use nix::{
 
 pub use super::{child::Child, spec::ChildSpec};
 use super::{
+    kernel::{self, REAL_TIME_GENERATOR},
     registry::{Entry, Registry},
-    spec::INHERITED_ENV,
+    spec::{INHERITED_ENV, Priority},
     stat::ProcessIdentity,
 };
+
+/// Nice value of what is under test, on top of the lab's own. Chosen.
+const NICE_UNDER_TEST: i32 = 5;
 
 /// A child that did not start.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +163,7 @@ fn log_error(spec: &ChildSpec, source: io::Error) -> SpawnError {
 /// What happens between fork and exec, after the change of user.
 fn prepare_in_child(command: &mut Command, spec: &ChildSpec) {
     let (lab, death_signal) = (Pid::this(), spec.death_signal);
-    let (cpus, nice) = (cpu_set(&spec.cpus), spec.nice);
+    let (cpus, priority) = (cpu_set(&spec.cpus), spec.priority);
     let prepare = move || {
         prctl::set_pdeathsig(death_signal)?;
         if getppid() != lab {
@@ -169,29 +173,24 @@ fn prepare_in_child(command: &mut Command, spec: &ChildSpec) {
         if let Some(cpus) = &cpus {
             sched_setaffinity(Pid::from_raw(0), cpus)?;
         }
-        step_back(nice)
+        take_place(priority)
     };
-    #[expect(
-        unsafe_code,
-        reason = "the parent-death signal can only be set in the child; the closure makes a few \
-                  system calls, allocates nothing and takes no lock"
-    )]
-    // SAFETY: only async-signal-safe calls run between fork and exec.
-    unsafe {
-        command.pre_exec(prepare);
-    }
+    kernel::before_exec(command, prepare);
 }
 
-/// Adds `nice` to the nice value of this process. Everybody may do so.
-fn step_back(nice: i32) -> io::Result<()> {
-    if nice == 0 {
-        return Ok(());
+/// Gives this process its place in the scheduler's queue.
+fn take_place(priority: Priority) -> io::Result<()> {
+    match priority {
+        Priority::Usual => {}
+        Priority::UnderTest => kernel::step_back(NICE_UNDER_TEST)?,
+        // A system that grants neither only makes the generator later, and its lateness is recorded.
+        Priority::OnTime => {
+            if kernel::run_in_real_time(REAL_TIME_GENERATOR).is_err() {
+                kernel::take_short_slices();
+            }
+        }
     }
-    #[expect(unsafe_code, reason = "nix has no wrapper for it")]
-    // SAFETY: `nice` takes and returns an integer.
-    let result = unsafe { libc::nice(nice) };
-    // -1 is also a nice value, but one that only a lab with a raised priority can end up with.
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    Ok(())
 }
 
 /// `None` for an empty list. Numbers beyond what the kernel knows are left out.

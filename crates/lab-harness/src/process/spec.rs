@@ -12,10 +12,21 @@ use nix::sys::signal::Signal;
 pub const INHERITED_ENV: [&str; 7] =
     ["PATH", "HOME", "TZ", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE", "DOCKER_HOST"];
 
-/// Nice value of what is under test and shares processors with the generator: a request that is due
-/// is sent first. The service loses nothing but its place in the queue, for some tens of
-/// microseconds each. Chosen.
-pub const NICE_UNDER_TEST: i32 = 5;
+/// Who goes first when several want one processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Priority {
+    /// As the lab itself.
+    #[default]
+    Usual,
+    /// What is under test and shares processors with the generator: nice 5, so that a request that
+    /// is due is sent first. It loses nothing but its place in the queue, for some tens of
+    /// microseconds each. Everybody may do so.
+    UnderTest,
+    /// The generator. Real time, where the user may (root): it runs before everybody when a request
+    /// is due. Elsewhere the shortest time slice that the kernel grants. Without either, a wake-up
+    /// waits for the end of others' slices: 4 ms each at 250 ticks per second.
+    OnTime,
+}
 
 /// What a child process is started with.
 #[derive(Debug, Clone)]
@@ -39,9 +50,8 @@ pub struct ChildSpec {
     pub log_path: PathBuf,
     /// Processors it may run on; empty: those of the lab.
     pub cpus: Vec<usize>,
-    /// How far it steps back when a processor is wanted by several: added to the lab's own nice
-    /// value. 0 to 19.
-    pub nice: i32,
+    /// Its place in the queue when a processor is wanted by several.
+    pub priority: Priority,
     /// User and group to change to, for a lab that runs as root.
     pub run_as: Option<(u32, u32)>,
     /// What the kernel sends it when the lab dies.
@@ -61,7 +71,7 @@ impl ChildSpec {
             piped: false,
             log_path: log_path.to_path_buf(),
             cpus: Vec::new(),
-            nice: 0,
+            priority: Priority::Usual,
             run_as: None,
             death_signal: Signal::SIGKILL,
         }

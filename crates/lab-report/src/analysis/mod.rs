@@ -11,6 +11,7 @@ pub mod recovery;
 pub mod requests;
 pub mod series;
 pub mod service;
+pub mod stalls;
 pub mod statistics;
 pub mod summary;
 pub mod timeline;

@@ -8,7 +8,8 @@ use lab_core::{
         manifest::Params,
         raw::FinalCounts,
         verdict::{
-            ConnectionDemand, DbAmplification, PerPhase, TrialFigures, TrialVerdict, Verdict,
+            ConnectionDemand, DbAmplification, MachineStalls, PerPhase, TrialFigures, TrialVerdict,
+            Verdict,
         },
     },
     event::{Event, kind},
@@ -95,6 +96,7 @@ pub(crate) fn trial_verdict(figures: TrialFigures) -> TrialVerdict {
         reasons: vec![],
         verdict: Verdict::Met,
         fault_window: smoke_windows().phases.fault,
+        machine_stalls: MachineStalls::default(),
         figures,
     }
 }

@@ -17,6 +17,7 @@ use super::{
     recovery::{time_to_detect_ms, time_to_mitigate_ms, time_to_recover_ms},
     requests::{count_requests, lost_requests, record_times, served_ratio},
     service::{add_samples, connection_demand, record_acquire_waits},
+    stalls::Stalls,
     statistics::{float, ratio},
     timeline::timeline,
     validity::{self, Judged},
@@ -45,8 +46,14 @@ pub fn analyse(record: &TrialRecord) -> TrialAnalysis {
     let pages = product_pages(&record.samples, slo.deadline);
     let histograms = histograms(record, &windows);
     let phases = count_phases(record, &windows);
-    let judged =
-        Judged { phases: &phases, windows: &windows, pages: &pages, histograms: &histograms };
+    let stalls = Stalls::new(&record.stalls, windows.figured());
+    let judged = Judged {
+        phases: &phases,
+        windows: &windows,
+        pages: &pages,
+        histograms: &histograms,
+        stalls: &stalls,
+    };
     let reasons = validity::reasons(record, &judged);
     let figures = figures(record, &windows, &pages, phases, &histograms);
     let verdict = TrialVerdict {
@@ -63,6 +70,7 @@ pub fn analyse(record: &TrialRecord) -> TrialAnalysis {
         ),
         reasons,
         fault_window: windows.phases.fault,
+        machine_stalls: stalls.summary(),
         figures,
     };
     TrialAnalysis { verdict, timeline: timeline(record, &pages), histograms, windows }

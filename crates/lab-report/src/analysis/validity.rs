@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use lab_core::{
     artifact::{
-        raw::FinalCounts,
+        raw::{self, FinalCounts},
         verdict::{InvalidReason, PerPhase, PhaseCounts, Window},
     },
     event::{Event, kind},
@@ -18,6 +18,7 @@ use lab_core::{
 use super::{
     histograms::{Distribution, PhaseHistograms},
     pages::{Page, response_time_quantile, within},
+    stalls::Stalls,
     statistics::{float, fraction, ratio},
     windows::{first_event, ns_to_ms},
 };
@@ -38,6 +39,11 @@ const SEND_LAG_US_MIN: u64 = 1_000;
 /// No request may be sent later than this while a user was free. Chosen: a generator that stalls
 /// for 20 ms must be caught, so half of that.
 const SENT_LATE_MS: f64 = 10.0;
+/// Longest that the machine may stand still while figures are taken. Chosen: a tenth of the usual
+/// deadline of 1 s. Shorter stalls are in the response times, as they are for users of a busy host.
+const MACHINE_STALL_MS: f64 = 100.0;
+/// Least share of its samples that a sampler must have taken. Chosen.
+const SAMPLES_SHARE_MIN: f64 = 0.5;
 /// How far the two counts of queries may be apart. From the design.
 const QUERIES_TOLERANCE: f64 = 0.01;
 
@@ -65,8 +71,13 @@ pub fn nothing_unsent(samples: &[RequestSample]) -> Option<InvalidReason> {
     (0 < n).then_some(InvalidReason::Unsent { n })
 }
 
-/// No request due in `figured` was sent more than 10 ms late while one of `n_users`
-/// users was free. What is late in the warmup is in no figure.
+/// No request due in `figured` was sent more than 10 ms late by the generator's own doing while
+/// one of `n_users` users was free. What is late in the warmup is in no figure.
+///
+/// The time in which the machine stood still between the intended and the real sending is taken off:
+/// the generator cannot send while it does not run. A generator that stalls while its processor is
+/// there has no such time to show. The figures keep all of it: response times start when a request
+/// was due.
 ///
 /// A user was free all that time when those busy at its start, together with all who began since,
 /// were fewer than there are. That can only acquit a late generator, never accuse a busy one.
@@ -74,6 +85,7 @@ pub fn sent_in_time(
     samples: &[RequestSample],
     n_users: u32,
     figured: Window,
+    stalls: &Stalls,
 ) -> Option<InvalidReason> {
     let sent: Vec<&RequestSample> =
         samples.iter().filter(|it| it.outcome != Outcome::Unsent).collect();
@@ -85,19 +97,31 @@ pub fn sent_in_time(
         let begun = begins.partition_point(|it| *it < to_ms);
         begun - ends.partition_point(|it| *it <= from_ms)
     };
+    let own_lag_ms = |it: &RequestSample| {
+        let waited =
+            Window { start_ms: ns_to_ms(it.intended_at_ns), end_ms: ns_to_ms(it.sent_at_ns) };
+        waited.length_ms() - stalls.within_ms(waited)
+    };
     let lags_ms: Vec<f64> = sent
         .iter()
-        .filter(|it| SENT_LATE_MS < ns_to_ms(it.send_lag_ns()))
         .filter(|it| figured.contains(ns_to_ms(it.intended_at_ns)))
+        .filter(|it| SENT_LATE_MS < own_lag_ms(it))
         .filter(|it| {
             let sent_ms = ns_to_ms(it.sent_at_ns);
             busy_at_most(sent_ms - SENT_LATE_MS, sent_ms) < n_users as usize
         })
-        .map(|it| ns_to_ms(it.send_lag_ns()))
+        .map(|it| own_lag_ms(it))
         .collect();
     let worst_ms = lags_ms.iter().copied().max_by(f64::total_cmp)?;
     let n = lags_ms.len() as u64;
     Some(InvalidReason::SentLate { n, worst_ms, allowed_ms: SENT_LATE_MS })
+}
+
+/// The machine never stood still for long.
+pub fn machine_ran(stalls: &Stalls) -> Option<InvalidReason> {
+    let longest_ms = stalls.summary().longest_ms;
+    (MACHINE_STALL_MS < longest_ms)
+        .then_some(InvalidReason::MachineStalled { longest_ms, allowed_ms: MACHINE_STALL_MS })
 }
 
 /// Every phase has product pages to speak of.
@@ -192,6 +216,37 @@ pub fn send_lag_small(histograms: &PhaseHistograms) -> Vec<InvalidReason> {
         .collect()
 }
 
+/// Each sampler took at least half of its samples in `figured`. A service that is too busy to
+/// answer now and then is a finding; one that hardly answers leaves no figure to believe.
+pub fn sampled_enough(
+    record: &crate::load::trial_files::TrialRecord,
+    figured: Window,
+) -> Vec<InvalidReason> {
+    let count =
+        |times: &mut dyn Iterator<Item = f64>| times.filter(|it| figured.contains(*it)).count();
+    let n_service = count(&mut record.service.iter().map(|it| it.at_ms));
+    let n_database = count(&mut record.database.iter().map(|it| it.at_ms));
+    let n_cpu = count(&mut record.cpu.iter().map(|it| it.at_ms));
+    [
+        ("service", n_service, raw::SERVICE_PERIOD),
+        ("database", n_database, raw::DATABASE_PERIOD),
+        ("cpu", n_cpu, raw::CPU_PERIOD),
+    ]
+    .into_iter()
+    .filter_map(|(what, n, period)| {
+        let expected = figured.length_s() / period.as_secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a small count"
+        )]
+        let allowed = (SAMPLES_SHARE_MIN * expected).floor() as u64;
+        let n = n as u64;
+        (n < allowed).then(|| InvalidReason::SampledTooRarely { what: what.to_owned(), n, allowed })
+    })
+    .collect()
+}
+
 /// The service's count of its queries is PostgreSQL's.
 pub fn queries_reconciled(counts: &FinalCounts) -> Option<InvalidReason> {
     let (Some(service), Some(postgres)) = (counts.service_queries, counts.postgres_queries) else {
@@ -249,6 +304,8 @@ pub struct Judged<'a> {
     pub pages: &'a [Page],
     /// The times of all requests.
     pub histograms: &'a PhaseHistograms,
+    /// When the machine stood still.
+    pub stalls: &'a Stalls,
 }
 
 /// Why the trial may not be averaged in; empty when it may.
@@ -263,12 +320,17 @@ pub fn reasons(
     };
     let stated = record.manifest.campaign.cache.hit_ratio.get();
     let baseline = judged.windows.phases.baseline;
-    let figured = Window { end_ms: judged.windows.from_fault.end_ms, ..baseline };
     let single = [
         fault_confirmed(&record.events),
         dependency_ready(&record.events, judged.windows.from_fault),
         nothing_unsent(&record.samples),
-        sent_in_time(&record.samples, record.manifest.load.users.get(), figured),
+        sent_in_time(
+            &record.samples,
+            record.manifest.load.users.get(),
+            judged.windows.figured(),
+            judged.stalls,
+        ),
+        machine_ran(judged.stalls),
         baseline_succeeds(&judged.phases.baseline),
         baseline_is_steady(judged.pages, baseline),
         hit_ratio_as_stated(&record.samples, baseline, stated, local_cache),
@@ -279,6 +341,7 @@ pub fn reasons(
     let several = [
         phases_not_empty(judged.histograms),
         send_lag_small(judged.histograms),
+        sampled_enough(record, judged.windows.figured()),
         nobody_died(&record.counts, &record.events),
     ];
     single.into_iter().flatten().chain(several.into_iter().flatten()).collect()

@@ -47,6 +47,11 @@ impl Windows {
         }
     }
 
+    /// Everything that figures are made of: from the baseline to the last arrival.
+    pub fn figured(&self) -> Window {
+        Window { start_ms: self.phases.baseline.start_ms, end_ms: self.from_fault.end_ms }
+    }
+
     /// The phase that `at_ms` lies in, among those that figures are made of.
     pub fn phase_at(&self, at_ms: f64) -> Option<Phase> {
         self.phases.iter().find(|(_, window)| window.contains(at_ms)).map(|(phase, _)| phase)

@@ -5,7 +5,7 @@ use std::path::Path;
 use lab_core::{
     artifact::{
         manifest::{self, Manifest},
-        raw::{self, CpuLine, DatabaseLine, FinalCounts, ServiceLine},
+        raw::{self, CpuLine, DatabaseLine, FinalCounts, ServiceLine, StallLine},
     },
     event::Event,
     sample::{self, RequestSample},
@@ -36,6 +36,8 @@ pub struct TrialRecord {
     pub database: Vec<DatabaseLine>,
     /// CPU time, in order of time.
     pub cpu: Vec<CpuLine>,
+    /// When the generator's processors stood still, in order of time.
+    pub stalls: Vec<StallLine>,
     /// Totals of the whole trial.
     pub counts: FinalCounts,
 }
@@ -54,11 +56,13 @@ impl TrialRecord {
             service: read_json_lines(&folder.join(raw::SERVICE_FILE))?,
             database: read_json_lines(&folder.join(raw::DATABASE_FILE))?,
             cpu: read_json_lines(&folder.join(raw::CPU_FILE))?,
+            stalls: read_json_lines(&folder.join(raw::STALLS_FILE))?,
             counts: read_json(&folder.join(raw::COUNTS_FILE))?,
         };
         record.service.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
         record.database.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
         record.cpu.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
+        record.stalls.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
         Ok(record)
     }
 }

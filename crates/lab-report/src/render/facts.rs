@@ -1,5 +1,7 @@
 //! The circumstances of a campaign in words: the machine, the calibration, the trials.
 
+use lab_core::artifact::verdict::MachineStalls;
+
 use super::{numbers, ranking::cell_title, view::CampaignView};
 
 /// What a report says when planned trials are missing.
@@ -83,8 +85,15 @@ pub(super) struct TrialFact {
     pub(super) attempt: u32,
     /// The trial's goodput ratio, as people read it.
     pub(super) goodput_ratio: String,
+    /// How long the machine stood still, in all and at the longest.
+    pub(super) machine_stalls: String,
     /// Why it is not valid; empty when it is.
     pub(super) reasons: Vec<String>,
+}
+
+fn stalls(seen: MachineStalls) -> String {
+    let MachineStalls { n, total_ms, longest_ms } = seen;
+    if n == 0 { "never".into() } else { format!("{total_ms:.0} ms, at most {longest_ms:.0} ms") }
 }
 
 /// Every trial, in the order of the plan.
@@ -100,6 +109,7 @@ pub(super) fn trials(view: &CampaignView) -> Vec<TrialFact> {
                     .figures
                     .goodput_ratio_fault
                     .map_or_else(|| numbers::MISSING.into(), numbers::ratio),
+                machine_stalls: stalls(trial.verdict.machine_stalls),
                 reasons: trial.verdict.reasons.iter().map(ToString::to_string).collect(),
             })
         })

@@ -259,6 +259,7 @@ fn validity_section(view: &CampaignView) -> String {
          <table>\n<thead>\n<tr><th class=\"text\" scope=\"col\">cell</th>\
          <th scope=\"col\">trial</th><th scope=\"col\">attempt</th>\
          <th scope=\"col\">goodput ratio</th><th class=\"text\" scope=\"col\">valid</th>\
+         <th scope=\"col\">machine stood still</th>\
          <th class=\"text\" scope=\"col\">reasons</th></tr>\n</thead>\n<tbody>\n",
     );
     for trial in facts::trials(view) {
@@ -269,11 +270,12 @@ fn validity_section(view: &CampaignView) -> String {
         html.push_str(&format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td>\
              <td class=\"text\"><span class=\"{class}\">{word}</span></td>\
-             <td class=\"reasons\">{reasons}</td></tr>\n",
+             <td>{}</td><td class=\"reasons\">{reasons}</td></tr>\n",
             escape(&trial.cell),
             trial.number,
             trial.attempt,
-            trial.goodput_ratio
+            trial.goodput_ratio,
+            trial.machine_stalls
         ));
     }
     html.push_str("</tbody>\n</table>\n</div>\n</section>\n");

@@ -10,8 +10,8 @@ use lab_core::{
         summary::{self, CalibrationSummary, CellSummary, SloSummary, Summary, Versions},
         timeline::{self, CpuColumn, DatabaseColumns, PoolColumns, RequestColumns, Timeline},
         verdict::{
-            self, ConnectionDemand, DbAmplification, InvalidReason, PerPhase, TrialFigures,
-            TrialVerdict, Verdict, Window,
+            self, ConnectionDemand, DbAmplification, InvalidReason, MachineStalls, PerPhase,
+            TrialFigures, TrialVerdict, Verdict, Window,
         },
     },
     clock::MonotonicNs,
@@ -242,6 +242,7 @@ fn trial(run: &CampaignRun, behaviour: Behaviour, number: u32) -> TrialView {
         reasons,
         verdict: Verdict::Missed,
         fault_window: Window { start_ms: 13_002.0, end_ms: ready_ms },
+        machine_stalls: MachineStalls { n: 40, total_ms: 160.0, longest_ms: 9.2 },
         figures: figures(behaviour, number),
     };
     TrialView {

@@ -119,7 +119,7 @@ fn the_page_holds_every_plot_and_a_table_that_can_be_sorted() {
 #[test]
 fn the_page_says_why_a_trial_is_not_valid() {
     let page = text(&files(), "report.html");
-    assert!(page.contains("send lag p99 in fault is 4100 us, allowed are 1550 us"));
+    assert!(page.contains("send lag p99 in fault is 4.10 ms (allowed are 1.55 ms)"));
     assert_eq!(page.matches("<span class=\"valid\">yes</span>").count(), 11);
     assert_eq!(page.matches("<span class=\"invalid\">no</span>").count(), 1);
 }

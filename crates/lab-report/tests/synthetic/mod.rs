@@ -10,7 +10,7 @@ use lab_core::{
     artifact::{
         campaign_run::{self, CampaignRun, PlannedCell},
         manifest::{self, Environment, Host, Manifest, Params},
-        raw::{self, BackendGroup, CpuLine, DatabaseLine, FinalCounts, ServiceLine},
+        raw::{self, BackendGroup, CpuLine, DatabaseLine, FinalCounts, ServiceLine, StallLine},
     },
     clock::MonotonicNs,
     event::{Event, kind},
@@ -60,6 +60,7 @@ pub(crate) fn write_trial(folder: &Path, trial: u32, defect: Defect) {
     write_lines(&folder.join(raw::SERVICE_FILE), &service());
     write_lines(&folder.join(raw::DATABASE_FILE), &database());
     write_lines(&folder.join(raw::CPU_FILE), &cpu());
+    write_lines(&folder.join(raw::STALLS_FILE), &STALLS);
     write_json(&folder.join(raw::COUNTS_FILE), &counts(defect));
     let mut samples = FILE_HEADER.to_vec();
     // Written in another order than that of the schedule, as requests end.
@@ -190,6 +191,12 @@ fn database() -> Vec<DatabaseLine> {
         })
         .collect()
 }
+
+/// The machine stands still once in the warmup and once for 12 ms in the baseline.
+const STALLS: [StallLine; 2] = [
+    StallLine { at_ms: 1_000.0, for_ms: 30.0, cpu: Some(0) },
+    StallLine { at_ms: 3_000.0, for_ms: 12.0, cpu: Some(0) },
+];
 
 /// PostgreSQL uses 0.2 cores; Redis starts anew at 9 s and uses 0.1.
 fn cpu() -> Vec<CpuLine> {

@@ -39,7 +39,7 @@ use crate::machine::cpu_time::tree_cpu_seconds;
 /// for it stays far below any timeout.
 const BURST_USERS: u32 = 40;
 /// Length of a saturating burst, the first second of which is not counted.
-const BURST: Duration = Duration::from_secs(4);
+const BURST: Duration = Duration::from_secs(5);
 /// What of a burst is not counted: connections and statements are made ready.
 const BURST_SETTLE: Duration = Duration::from_secs(1);
 /// Length of the open-loop run that confirms C.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lab_core::{outcome::Outcome::Success, route::Route};
+use lab_core::{artifact::raw::StallLine, outcome::Outcome::Success, route::Route};
 
 use super::*;
 use crate::analysis::testing::{event, final_counts, page, request};
@@ -63,7 +63,7 @@ fn stalled_generator() -> Vec<RequestSample> {
 #[test]
 fn a_generator_that_stalls_for_20_ms_is_found() {
     assert_eq!(
-        sent_in_time(&stalled_generator(), 1_500, ALL),
+        sent_in_time(&stalled_generator(), 1_500, ALL, &never()),
         Some(InvalidReason::SentLate { n: 10, worst_ms: 20.0, allowed_ms: 10.0 })
     );
 }
@@ -72,14 +72,47 @@ fn a_generator_that_stalls_for_20_ms_is_found() {
 #[test]
 fn a_stall_in_the_warmup_is_in_no_figure() {
     let from = |start_ms| Window { start_ms, end_ms: 1_000.0 };
-    assert_eq!(sent_in_time(&stalled_generator(), 1_500, from(520.0)), None);
+    assert_eq!(sent_in_time(&stalled_generator(), 1_500, from(520.0), &never()), None);
     assert_eq!(
-        sent_in_time(&stalled_generator(), 1_500, from(505.0)),
+        sent_in_time(&stalled_generator(), 1_500, from(505.0), &never()),
         Some(InvalidReason::SentLate { n: 5, worst_ms: 15.0, allowed_ms: 10.0 })
     );
 }
 
 const ALL: Window = Window { start_ms: 0.0, end_ms: 1_000.0 };
+
+/// A machine that never stood still.
+fn never() -> Stalls {
+    Stalls::default()
+}
+
+fn stood_still(at_ms: f64, for_ms: f64) -> Stalls {
+    Stalls::new(&[StallLine { at_ms, for_ms, cpu: Some(0) }], ALL)
+}
+
+// Of the 20 ms, 11 are the machine's: 9 ms are left at most. With 9 of the machine's, those due at
+// 500 are 11 ms late by the generator's doing, and nobody else: due at 501, sent at 520, 9 off is 10.
+#[test]
+fn the_generator_is_not_blamed_for_the_time_in_which_the_machine_stood_still() {
+    let late = |stalls: &Stalls| sent_in_time(&stalled_generator(), 1_500, ALL, stalls);
+    assert_eq!(late(&stood_still(509.0, 11.0)), None);
+    assert_eq!(
+        late(&stood_still(511.0, 9.0)),
+        Some(InvalidReason::SentLate { n: 1, worst_ms: 11.0, allowed_ms: 10.0 })
+    );
+    let elsewhere = Some(InvalidReason::SentLate { n: 10, worst_ms: 20.0, allowed_ms: 10.0 });
+    assert_eq!(late(&stood_still(480.0, 20.0)), elsewhere, "before it");
+    assert_eq!(late(&stood_still(520.0, 20.0)), elsewhere, "after it");
+}
+
+#[test]
+fn a_machine_that_stands_still_for_long_is_found() {
+    assert_eq!(machine_ran(&stood_still(500.0, 100.0)), None);
+    assert_eq!(
+        machine_ran(&stood_still(500.0, 101.0)),
+        Some(InvalidReason::MachineStalled { longest_ms: 101.0, allowed_ms: 100.0 })
+    );
+}
 
 #[test]
 fn a_request_that_waited_for_a_busy_user_is_not_the_generators_fault() {
@@ -90,8 +123,8 @@ fn a_request_that_waited_for_a_busy_user_is_not_the_generators_fault() {
         ..request(Route::Product, due_ms, Success)
     };
     let samples = [sample(0, 0), sample(0, 0), sample(10, 100)];
-    assert_eq!(sent_in_time(&samples, 2, ALL), None);
-    assert!(sent_in_time(&samples, 4, ALL).is_some(), "with four users one was free");
+    assert_eq!(sent_in_time(&samples, 2, ALL, &never()), None);
+    assert!(sent_in_time(&samples, 4, ALL, &never()).is_some(), "with four users one was free");
 }
 
 #[test]

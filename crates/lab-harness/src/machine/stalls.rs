@@ -1,0 +1,166 @@
+//! Tells when a processor stood still: a witness of what the hypervisor took away.
+//!
+//! A generator that sends late is either at fault itself, or the processor was not there: on a
+//! virtual machine the host takes it away for some milliseconds (steal). From inside, both look the
+//! same. The witness is a thread per processor that does nothing but sleep for a millisecond and see
+//! how late it woke, after Tene's jHiccup. Where the user may (root), it runs in real time, above
+//! the generator: nobody on this machine can make it late. Elsewhere the time that it stood in the
+//! kernel's run queue is taken off, because somebody here was running then; that also takes off a
+//! stall that began just after its wake-up, so fewer stalls are seen than there are.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use lab_core::clock::{MonotonicNs, nanos};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    sys::prctl,
+    unistd::Pid,
+};
+
+use crate::process::kernel::{self, REAL_TIME_WITNESS};
+
+/// How long the witness sleeps at a time. It takes 0.5 % of a processor.
+const PERIOD: Duration = Duration::from_millis(1);
+/// Shorter stalls are not kept. Chosen: well below the lateness that a trial is judged by.
+const STALL_NS_MIN: u64 = 1_000_000;
+
+/// A stretch of time in which a processor ran nothing, although the witness was due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stall {
+    /// Which processor; `None` when the witness was not bound to one.
+    pub(crate) cpu: Option<usize>,
+    /// When the witness ran again.
+    pub(crate) until: MonotonicNs,
+    /// For how long, in nanoseconds.
+    pub(crate) length_ns: u64,
+}
+
+/// The witnesses of a trial. They end when this is dropped.
+#[derive(Debug)]
+pub(crate) struct StallWatch {
+    stop: Arc<AtomicBool>,
+    witnesses: Vec<JoinHandle<Vec<Stall>>>,
+}
+
+impl StallWatch {
+    /// Starts one witness on each of `cpus`; a single one, bound to none, when there are none.
+    ///
+    /// A kernel that does not tell the time in its run queue (`/proc/thread-self/schedstat`) leaves
+    /// nothing to tell a stall by: then none is reported, and nobody is excused.
+    /// **Errors**: the system has no thread to give.
+    pub(crate) fn start(cpus: &[usize]) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let places = match cpus {
+            [] => vec![None],
+            cpus => cpus.iter().copied().map(Some).collect(),
+        };
+        let start = |cpu: Option<usize>| {
+            let stop = Arc::clone(&stop);
+            thread::Builder::new().name("stall-witness".into()).spawn(move || watch(cpu, &stop))
+        };
+        let witnesses = places.into_iter().map(start).collect::<io::Result<_>>()?;
+        Ok(Self { stop, witnesses })
+    }
+
+    /// Ends the watch and returns what was seen, in order of time for each processor. Blocks for
+    /// a millisecond or so.
+    pub(crate) fn finish(mut self) -> Vec<Stall> {
+        self.stop.store(true, Ordering::Relaxed);
+        let seen = self.witnesses.drain(..).map(|it| it.join().expect("a witness does not panic"));
+        seen.flatten().collect()
+    }
+}
+
+impl Drop for StallWatch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn watch(cpu: Option<usize>, stop: &AtomicBool) -> Vec<Stall> {
+    let mut seen = Vec::new();
+    let Some(queue) = prepare(cpu) else { return seen };
+    let Some(mut queued_before) = queue.waited_ns() else { return seen };
+    let mut slept_at = MonotonicNs::now();
+    while !stop.load(Ordering::Relaxed) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how late the sleep ends is what is measured"
+        )]
+        thread::sleep(PERIOD);
+        let until = MonotonicNs::now();
+        let Some(queued) = queue.waited_ns() else { return seen };
+        let late_ns = until.since(slept_at).unsigned_abs().saturating_sub(nanos(PERIOD));
+        let length_ns = late_ns.saturating_sub(queued - queued_before);
+        if STALL_NS_MIN <= length_ns {
+            seen.push(Stall { cpu, until, length_ns });
+        }
+        // The next sleep starts now, not when the clock was read: the reads are no stall.
+        (slept_at, queued_before) = (MonotonicNs::now(), queued);
+    }
+    seen
+}
+
+/// Binds this thread to its processor. `None`: it cannot be, or the kernel does not tell its queue.
+fn prepare(cpu: Option<usize>) -> Option<RunQueue> {
+    // A kernel that refuses only wakes the witness some 50 µs late, far below what is kept.
+    let _ = prctl::set_timerslack(1);
+    if let Some(cpu) = cpu {
+        let mut set = CpuSet::new();
+        set.set(cpu).ok()?;
+        sched_setaffinity(Pid::from_raw(0), &set).ok()?;
+    }
+    if kernel::run_in_real_time(REAL_TIME_WITNESS).is_ok() {
+        return Some(RunQueue::First);
+    }
+    Some(RunQueue::Shared(File::open("/proc/thread-self/schedstat").ok()?))
+}
+
+/// What the calling thread has to wait for when it wakes.
+enum RunQueue {
+    /// Nobody: it runs first.
+    First,
+    /// Others; the file is its account with the scheduler.
+    Shared(File),
+}
+
+impl RunQueue {
+    /// Nanoseconds, in all, that the thread was ready to run and another one ran.
+    fn waited_ns(&self) -> Option<u64> {
+        match self {
+            Self::First => Some(0),
+            Self::Shared(schedstat) => {
+                let mut buffer = [0; 96];
+                let n = schedstat.read_at(&mut buffer, 0).ok()?;
+                waited_ns(str::from_utf8(&buffer[..n]).ok()?)
+            }
+        }
+    }
+}
+
+/// The second field of `schedstat`: time on a processor, time in the queue, number of turns.
+fn waited_ns(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_in_the_queue_is_the_second_field() {
+        assert_eq!(waited_ns("599690 66399 2\n"), Some(66_399));
+        assert_eq!(waited_ns("599690\n"), None);
+        assert_eq!(waited_ns(""), None);
+    }
+}
