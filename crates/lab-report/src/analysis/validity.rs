@@ -19,8 +19,8 @@ use super::{
     histograms::{Distribution, PhaseHistograms},
     pages::{Page, response_time_quantile, within},
     stalls::Stalls,
-    statistics::{float, fraction, ratio},
-    windows::{first_event, ns_to_ms},
+    statistics::{float, floor, fraction, nearest_rank, ratio},
+    windows::{Windows, first_event, ns_to_ms},
 };
 
 /// A fault must be seen this long after it was injected. From the design.
@@ -97,20 +97,15 @@ pub fn sent_in_time(
         let begun = begins.partition_point(|it| *it < to_ms);
         begun - ends.partition_point(|it| *it <= from_ms)
     };
-    let own_lag_ms = |it: &RequestSample| {
-        let waited =
-            Window { start_ms: ns_to_ms(it.intended_at_ns), end_ms: ns_to_ms(it.sent_at_ns) };
-        waited.length_ms() - stalls.within_ms(waited)
-    };
     let lags_ms: Vec<f64> = sent
         .iter()
         .filter(|it| figured.contains(ns_to_ms(it.intended_at_ns)))
-        .filter(|it| SENT_LATE_MS < own_lag_ms(it))
+        .filter(|it| SENT_LATE_MS < own_lag_ms(it, stalls))
         .filter(|it| {
             let sent_ms = ns_to_ms(it.sent_at_ns);
             busy_at_most(sent_ms - SENT_LATE_MS, sent_ms) < n_users as usize
         })
-        .map(|it| own_lag_ms(it))
+        .map(|it| own_lag_ms(it, stalls))
         .collect();
     let worst_ms = lags_ms.iter().copied().max_by(f64::total_cmp)?;
     let n = lags_ms.len() as u64;
@@ -201,19 +196,38 @@ pub fn hit_ratio_as_stated(
     })
 }
 
-/// The generator was on time: send lag p99 at most the larger of 1 ms and a quarter of the product
-/// response time's p99, in each phase.
-pub fn send_lag_small(histograms: &PhaseHistograms) -> Vec<InvalidReason> {
+/// The generator was on time: send lag p99, machine stalls taken off, at most the larger of 1 ms and
+/// a quarter of the product response time's p99, in each phase.
+pub fn send_lag_small(
+    samples: &[RequestSample],
+    windows: &Windows,
+    histograms: &PhaseHistograms,
+    stalls: &Stalls,
+) -> Vec<InvalidReason> {
     let product = Distribution::ResponseTime(lab_core::route::Route::Product);
-    [Phase::Baseline, Phase::Fault, Phase::Recovery]
-        .into_iter()
-        .filter_map(|phase| {
-            let got_us = histograms.quantile(phase, Distribution::SendLag, 0.99)?;
+    windows
+        .phases
+        .iter()
+        .filter_map(|(phase, window)| {
+            let sent = samples.iter().filter(|it| it.outcome != Outcome::Unsent);
+            let due = sent.filter(|it| window.contains(ns_to_ms(it.intended_at_ns)));
+            let mut lags_us: Vec<u64> =
+                due.map(|it| floor(own_lag_ms(it, stalls) * 1_000.0) as u64).collect();
+            lags_us.sort_unstable();
+            let got_us = nearest_rank(&lags_us, 0.99)?;
             let p99_us = histograms.quantile(phase, product, 0.99).unwrap_or(0);
             let allowed_us = SEND_LAG_US_MIN.max(p99_us / 4);
             (allowed_us < got_us).then_some(InvalidReason::SendLag { phase, got_us, allowed_us })
         })
         .collect()
+}
+
+/// How late a request was sent by the generator's own doing: the send lag without the time in which
+/// the machine stood still.
+fn own_lag_ms(sample: &RequestSample, stalls: &Stalls) -> f64 {
+    let waited =
+        Window { start_ms: ns_to_ms(sample.intended_at_ns), end_ms: ns_to_ms(sample.sent_at_ns) };
+    waited.length_ms() - stalls.within_ms(waited)
 }
 
 /// Each sampler took at least half of its samples in `figured`. A service that is too busy to
@@ -340,7 +354,7 @@ pub fn reasons(
     ];
     let several = [
         phases_not_empty(judged.histograms),
-        send_lag_small(judged.histograms),
+        send_lag_small(&record.samples, judged.windows, judged.histograms, judged.stalls),
         sampled_enough(record, judged.windows.figured()),
         nobody_died(&record.counts, &record.events),
     ];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lab_core::{artifact::raw::StallLine, outcome::Outcome::Success, route::Route};
 
 use super::*;
-use crate::analysis::testing::{event, final_counts, page, request};
+use crate::analysis::testing::{event, final_counts, page, request, smoke_windows};
 
 const BASELINE: Window = Window { start_ms: 2_000.0, end_ms: 5_000.0 };
 const PRODUCT: Distribution = Distribution::ResponseTime(Route::Product);
@@ -205,18 +205,25 @@ fn a_cache_that_is_emptier_or_fuller_than_stated_is_found() {
 
 #[test]
 fn a_generator_that_is_always_late_is_found_in_its_phase() {
-    let lag = |lag_us, p99_us| {
+    let lag = |lag_us: u64, p99_us, stalls: &Stalls| {
+        let samples: Vec<_> = (0..100)
+            .map(|k| request(Route::Product, 6_000 + k * 10, Success))
+            .map(|it| RequestSample { sent_at_ns: it.sent_at_ns + lag_us * 1_000, ..it })
+            .collect();
         let mut histograms = PhaseHistograms::default();
-        histograms.record(Phase::Fault, Distribution::SendLag, lag_us, 100);
         histograms.record(Phase::Fault, PRODUCT, p99_us, 100);
-        send_lag_small(&histograms)
+        send_lag_small(&samples, &smoke_windows(), &histograms, stalls)
     };
-    assert_eq!(lag(1_000, 900), []);
-    assert_eq!(
-        lag(1_500, 1_600),
-        [InvalidReason::SendLag { phase: Phase::Fault, got_us: 1_500, allowed_us: 1_000 }]
-    );
-    assert_eq!(lag(1_500, 8_000), [], "a quarter of 8 ms is 2 ms");
+    assert_eq!(lag(1_000, 900, &never()), []);
+    let late = |got_us| InvalidReason::SendLag { phase: Phase::Fault, got_us, allowed_us: 1_000 };
+    assert_eq!(lag(1_500, 1_600, &never()), [late(1_500)]);
+    assert_eq!(lag(1_500, 8_000, &never()), [], "a quarter of 8 ms is 2 ms");
+    // Two of the hundred were late because the machine stood still: the p99 is of one that was not.
+    let line = |at_ms, for_ms| StallLine { at_ms, for_ms, cpu: None };
+    let two = Stalls::new(&[line(6_000.0, 1.0), line(6_010.0, 1.0)], smoke_windows().figured());
+    assert_eq!(lag(1_500, 1_600, &two), [late(1_500)]);
+    let all = Stalls::new(&[line(5_990.0, 2_000.0)], smoke_windows().figured());
+    assert_eq!(lag(1_500, 1_600, &all), []);
 }
 
 #[test]
