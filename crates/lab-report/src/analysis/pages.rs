@@ -7,7 +7,7 @@ use lab_core::{
 };
 
 use super::{
-    statistics::{fraction, nearest_rank, rank_of},
+    statistics::{fraction, nearest_rank, quantile_bounds, rank_of},
     windows::ns_to_ms,
 };
 
@@ -70,6 +70,14 @@ pub fn response_time_quantile(pages: &[Page], q: f64) -> Option<u64> {
     let mut sorted: Vec<u64> = pages.iter().map(|it| it.response_time_us).collect();
     sorted.sort_unstable();
     nearest_rank(&sorted, q)
+}
+
+/// Bounds between which the true quantile `q` of the response time lies, in microseconds; see
+/// [`quantile_bounds`].
+pub fn response_time_bounds(pages: &[Page], q: f64) -> Option<(u64, u64)> {
+    let mut sorted: Vec<u64> = pages.iter().map(|it| it.response_time_us).collect();
+    sorted.sort_unstable();
+    quantile_bounds(&sorted, q)
 }
 
 /// Whether the p99 of `n` requests, of which `n_served` were served, is that of one that was not.

@@ -26,6 +26,23 @@ pub fn rank_of(n: usize, q: f64) -> Option<usize> {
     Some(rank.clamp(1, n))
 }
 
+/// 90 % of the standard normal distribution lie below this.
+const Z_90: f64 = 1.281_552;
+
+/// Two values of `sorted` between which the true quantile `q` lies: each bound fails in one sample
+/// of ten, so both together in one of five. `None` when there are too few values for either bound.
+///
+/// The number of values below the true quantile is binomial, n·q ± z·√(n·q·(1 − q)) in its normal
+/// approximation; the values of those ranks are the bounds, whatever the distribution.
+/// **Source**: David, Nagaraja, *Order Statistics*.
+pub fn quantile_bounds(sorted: &[u64], q: f64) -> Option<(u64, u64)> {
+    let n = count(sorted.len());
+    let reach = Z_90 * (n * q * (1.0 - q)).sqrt();
+    let (low, high) = (floor(n * q - reach), floor((n * q + reach).ceil()));
+    let at = |rank: usize| rank.checked_sub(1).and_then(|place| sorted.get(place)).copied();
+    Some((at(low)?, at(high)?))
+}
+
 /// The quantile `q` by linear interpolation between order statistics (Hyndman–Fan type 7, the
 /// default of R and NumPy): position (n − 1)·q. `None` when there is no value.
 ///
@@ -147,6 +164,16 @@ mod tests {
     fn close(got: Option<f64>, want: f64) {
         let got = got.expect("there is a value");
         assert!((got - want).abs() < 1e-9, "got {got}, want {want}");
+    }
+
+    // Worked by hand: of 1,000 values 990 ± 1.2816 · √9.9 = 985.97 and 994.03, so ranks 985 and 995.
+    // Of 100, 99 + 1.28 is above 100: there is no upper bound.
+    #[test]
+    fn the_bounds_of_a_quantile_are_ranks_of_the_binomial() {
+        let values: Vec<u64> = (1..=1_000).collect();
+        assert_eq!(quantile_bounds(&values, 0.99), Some((985, 995)));
+        assert_eq!(quantile_bounds(&values[..100], 0.99), None);
+        assert_eq!(quantile_bounds(&[], 0.99), None);
     }
 
     // ⌈0.5·4⌉ = 2, ⌈0.99·4⌉ = 4, ⌈0.99·100⌉ = 99.

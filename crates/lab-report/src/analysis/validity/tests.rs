@@ -171,7 +171,27 @@ fn a_baseline_that_drifts_is_found_in_either_direction() {
             Some(InvalidReason::BaselineDrifting { first_half_us, second_half_us, allowed: 1.5 })
         );
     }
-    assert_eq!(baseline_is_steady(&halves(2_000, 9_000, 499), BASELINE), None, "too few to judge");
+    let few = halves(2_000, 9_000, 100);
+    assert_eq!(baseline_is_steady(&few, BASELINE), None, "of 100 pages the p99 has no upper bound");
+}
+
+// Of 1,000 pages the p99 is that of rank 990, give or take 5. With 6 slow pages in one half and 14 in
+// the other the p99 differ tenfold, and nothing has drifted; with 4 and 20 it has.
+#[test]
+fn halves_that_differ_by_the_noise_of_their_slowest_pages_do_not_drift() {
+    let slow = |n_first: u32, n_second: u32| -> Vec<Page> {
+        (0..2_000)
+            .map(|k| {
+                let (place, n_slow) = if k < 1_000 { (k, n_first) } else { (k - 1_000, n_second) };
+                let response_time_us = if place < n_slow { 5_000 } else { 500 };
+                Page { response_time_us, ..page(2_000.0 + 1.5 * f64::from(k), true) }
+            })
+            .collect()
+    };
+    assert_eq!(response_time_quantile(&slow(6, 14)[..1_000], 0.99), Some(500));
+    assert_eq!(response_time_quantile(&slow(6, 14)[1_000..], 0.99), Some(5_000));
+    assert_eq!(baseline_is_steady(&slow(6, 14), BASELINE), None);
+    assert!(baseline_is_steady(&slow(4, 20), BASELINE).is_some());
 }
 
 /// 100 cached reads in the baseline of which `n_hits` were answered by `cache`, and a read of
