@@ -143,6 +143,7 @@ fn a_second_bench_is_told_the_pid_of_the_first_and_ctrl_c_leaves_a_partial_repor
     assert!(!whole.partial);
     assert_eq!(whole.variants[0].n_trials, 2);
     // The second trial alone takes its 15 s of smoke phases.
+    assert!(whole.measuring_time_s <= whole.wall_time_s, "{whole:?}");
     assert!(partial.wall_time_s + 15.0 <= whole.wall_time_s, "{whole:?} after {partial:?}");
 }
 

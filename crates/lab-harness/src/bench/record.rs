@@ -1,14 +1,11 @@
 //! `campaign.json`: what is known of the run as a whole, kept up to date while it goes on.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Result, bail};
-use lab_core::{
-    artifact::{
-        campaign_run::{CampaignRun, FILE, PlannedCell, SCHEMA},
-        manifest::{Calibration, Environment, Params},
-    },
-    scenario::PhaseLengths,
+use lab_core::artifact::{
+    campaign_run::{CampaignRun, FILE, PlannedCell, SCHEMA},
+    manifest::{Calibration, Environment, Params},
 };
 
 use super::{
@@ -69,9 +66,9 @@ impl Record {
 
     /// Adds the measuring time of one trial; `wall_time_s` is that of the run so far, in all its
     /// parts.
-    pub(crate) fn add_trial(folder: &Path, phases: &PhaseLengths, wall_time_s: f64) -> Result<()> {
+    pub(crate) fn add_trial(folder: &Path, measured: Duration, wall_time_s: f64) -> Result<()> {
         let mut record = Self::read(folder)?;
-        record.measuring_time_s += phases.total().as_secs_f64();
+        record.measuring_time_s += measured.as_secs_f64();
         record.wall_time_s = wall_time_s;
         write_json(&folder.join(FILE), &record)
     }

@@ -179,9 +179,9 @@ impl Run<'_> {
         folder: &ResultsFolder,
         progress: &Progress,
     ) -> Result<TrialVerdict> {
-        trial::run(self.session, spec, progress).await?;
+        let measured = trial::run(self.session, spec, progress).await?;
         let wall_time_s = self.earlier_s + self.started.elapsed().as_secs_f64();
-        Record::add_trial(folder.work(), &phases(self.selection), wall_time_s)?;
+        Record::add_trial(folder.work(), measured, wall_time_s)?;
         trial::analyse(self.session, &spec.folder).await.at_exit(ExitCode::Internal)
     }
 

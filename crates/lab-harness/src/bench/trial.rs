@@ -13,6 +13,7 @@ use lab_core::{
         raw::{COUNTS_FILE, FinalCounts, STALLS_FILE, StallLine},
         verdict::{self, TrialVerdict},
     },
+    clock::MonotonicNs,
     event::{Event, kind},
     load_plan::{Arrivals, LoadPlan, order_key},
     outcome::Outcome,
@@ -86,7 +87,8 @@ impl TrialSpec<'_> {
     }
 }
 
-/// Runs one trial and leaves its artifacts in `spec.folder`, all of them or none.
+/// Runs one trial and leaves its artifacts in `spec.folder`, all of them or none. Returns how long
+/// it measured: from the first arrival of the warmup to the end of the drain.
 ///
 /// **Errors**: the harness itself failed; a trial that is merely invalid is no error.
 /// **Cancellation**: dropping the future kills the trial's processes; the folder does not appear.
@@ -94,17 +96,19 @@ pub(crate) async fn run(
     session: &Session,
     spec: &TrialSpec<'_>,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<Duration> {
     let unfinished = spec.folder.with_extension("tmp");
     remove_if_there(&unfinished)?;
     fs::create_dir_all(unfinished.join("raw"))
         .with_context(|| format!("create {}", unfinished.display()))?;
     let started = start(session, spec, &unfinished).await?;
     let finished = measure(session, spec, started, progress, &unfinished).await?;
+    let measured = finished.measured;
     audit(session, finished, &unfinished).await?;
     remove_if_there(&spec.folder)?;
     fs::rename(&unfinished, &spec.folder)
-        .with_context(|| format!("move the trial to {}", spec.folder.display()))
+        .with_context(|| format!("move the trial to {}", spec.folder.display()))?;
+    Ok(measured)
 }
 
 /// Service and generator at the start line.
@@ -148,6 +152,8 @@ struct Finished {
     /// Arrivals in the schedule; 0 when the trial was cut short.
     n_scheduled: u64,
     origin: Origin,
+    /// From the first arrival of the warmup to the end of the drain.
+    measured: Duration,
     events: Vec<Event>,
     unexpected_deaths: Vec<String>,
 }
@@ -184,6 +190,7 @@ async fn measure(
         course
     };
     let (course, sampled) = tokio::join!(course, sampling);
+    let measured_ns = MonotonicNs::now().since(origin.monotonic).max(0).unsigned_abs();
     let ((events, n_scheduled), mut unexpected_deaths) = match course? {
         Ok(whole) => (whole, Vec::new()),
         Err(death) => ((Vec::new(), 0), vec![death]),
@@ -193,7 +200,16 @@ async fn measure(
     write_lines(&folder.join(STALLS_FILE), stalls)?;
     unexpected_deaths.extend(session.stack.unexpected_deaths());
     progress.trial_over(phases.total());
-    Ok(Finished { target, plan, queries_before, n_scheduled, origin, events, unexpected_deaths })
+    Ok(Finished {
+        target,
+        plan,
+        queries_before,
+        n_scheduled,
+        origin,
+        measured: Duration::from_nanos(measured_ns),
+        events,
+        unexpected_deaths,
+    })
 }
 
 /// Runs the phases and waits for the end of the load: events and number of arrivals, or who died.

@@ -104,6 +104,7 @@ pub fn lost_requests(samples: &[RequestSample], windows: &Windows) -> u64 {
 #[cfg(test)]
 mod tests {
     use lab_core::outcome::ServedBy;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::analysis::testing::{request, smoke_windows};
@@ -150,6 +151,53 @@ mod tests {
         assert_eq!((product.n_scheduled, product.n_success, product.n_served), (5, 2, 3));
         assert_eq!(fault.n_answered, 5, "a request without a response is not throughput");
         assert!((served_ratio(&fault).unwrap() - 4.0 / 6.0).abs() < 1e-12);
+    }
+
+    /// Any request of the 13 s of arrivals and some beyond, answered or not.
+    fn any_request() -> impl Strategy<Value = RequestSample> {
+        let route = (0..Route::ALL.len()).prop_map(|k| Route::ALL[k]);
+        let outcome = (0..Outcome::ALL.len()).prop_map(|k| Outcome::ALL[k]);
+        (route, outcome, 0..15_000_u64, 0..2_000_u64).prop_map(
+            |(route, outcome, due_ms, took_ms)| {
+                let request = request(route, due_ms, outcome);
+                RequestSample {
+                    completed_at_ns: request.sent_at_ns + took_ms * 1_000_000,
+                    ..request
+                }
+            },
+        )
+    }
+
+    proptest! {
+        // Counted apart from the code under test, straight from the phases of `smoke_windows`.
+        #[test]
+        fn every_request_of_a_phase_is_counted_once_in_every_table(
+            samples in prop::collection::vec(any_request(), 0..300)
+        ) {
+            let windows = smoke_windows();
+            let phases = count_requests(&samples, &windows);
+            let mut histograms = PhaseHistograms::default();
+            record_times(&mut histograms, &samples, &windows, DEADLINE);
+            let bounds = [(2_000, 5_000), (5_010, 9_100), (9_100, 13_000)];
+            for ((phase, counts), (start_ms, end_ms)) in phases.iter().zip(bounds) {
+                let is_due = |it: &&RequestSample| {
+                    (start_ms..end_ms).contains(&(it.intended_at_ns / 1_000_000))
+                };
+                let n = samples.iter().filter(is_due).count() as u64;
+                let n_served = samples.iter().filter(is_due).filter(|it| it.outcome.is_served());
+                prop_assert_eq!(counts.n_scheduled, n);
+                prop_assert_eq!(counts.outcomes.values().sum::<u64>(), n);
+                let routes = counts.routes.values();
+                prop_assert_eq!(routes.clone().map(|it| it.n_scheduled).sum::<u64>(), n);
+                prop_assert_eq!(routes.map(|it| it.n_served).sum::<u64>(), n_served.count() as u64);
+                let timed = Route::ALL
+                    .iter()
+                    .filter_map(|it| histograms.get(phase, Distribution::ResponseTime(*it)));
+                prop_assert_eq!(timed.map(|it| it.len()).sum::<u64>(), n);
+                let lags = histograms.get(phase, Distribution::SendLag);
+                prop_assert_eq!(lags.map_or(0, |it| it.len()), n);
+            }
+        }
     }
 
     // Lost: the two failures after the fault's origin at 5,010 ms, in fault and in recovery.

@@ -10,6 +10,7 @@ use super::{
     table::{self, Column},
     view::{CampaignView, CellView},
 };
+use crate::analysis::statistics::{median_interval, wilson_interval};
 
 const CSS: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
@@ -198,10 +199,11 @@ fn variant_section(
 fn cell_part(view: &CampaignView, cell: &CellSummary, plots: &Plots) -> String {
     let key = cell_key(cell);
     let mut html = format!(
-        "<h3>{} under {}</h3>\n<p>{}</p>\n",
+        "<h3>{} under {}</h3>\n<p>{}{}</p>\n",
         escape(&cell.variant),
         escape(&group_title(cell)),
-        escape(&effect_sentence(view, cell))
+        escape(&effect_sentence(view, cell)),
+        escape(&certainty_sentences(cell))
     );
     let (timeline, distribution) = (timeline_name(&key), distribution_name(&key));
     html.push_str(&figure(plots, &timeline));
@@ -231,6 +233,28 @@ fn effect_sentence(view: &CampaignView, cell: &CellSummary) -> String {
         _ if cell.base.is_some() => format!("{own}; its base was not measured."),
         _ => format!("{own}; it is the control, and stands on nothing."),
     }
+}
+
+/// How sure one can be of the cell's goodput ratio and of its recovery; nothing below two valid
+/// trials, of which nothing can be said.
+fn certainty_sentences(cell: &CellSummary) -> String {
+    let trials: Vec<f64> = cell.goodput_ratio_fault_trials.iter().copied().flatten().collect();
+    let Some(goodput) = median_interval(&trials) else {
+        return String::new();
+    };
+    let n_valid = cell.n_trials - cell.n_invalid;
+    let recovered = wilson_interval(cell.n_recovered as usize, n_valid as usize);
+    let recovered = recovered.map_or_else(String::new, |it| {
+        let (low, high) = (numbers::ratio(it.low), numbers::ratio(it.high));
+        format!(" Recovered in {} of {n_valid} (95 %: {low} to {high}).", cell.n_recovered)
+    });
+    format!(
+        " Between {} and {} in {n_valid} trials, which holds the true median with {:.0} % confidence.\
+         {recovered}",
+        numbers::ratio(goodput.low),
+        numbers::ratio(goodput.high),
+        goodput.confidence * 100.0
+    )
 }
 
 fn reading_section() -> String {
