@@ -92,9 +92,7 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
 /// Reports what there is, even after a failure: finished cells are never lost.
 async fn report(folder: ResultsFolder, ran: Result<Ending>, args: &BenchArgs) -> Result<ExitCode> {
     let ending = *ran.as_ref().unwrap_or(&Ending::Partial);
-    let has_record = Record::exists(folder.work());
-    let has_trials = folder.work().join("trials").exists();
-    if has_record && has_trials {
+    if Record::exists(folder.work()) && folder.has_finished_trial() {
         Record::close(folder.work(), ending)?;
         run::report_campaign(folder.work()).await.at_exit(ExitCode::Internal)?;
         let stands = folder.finish(ending, holds_complete).at_exit(ExitCode::Storage)?;
@@ -106,7 +104,11 @@ async fn report(folder: ResultsFolder, ran: Result<Ending>, args: &BenchArgs) ->
             Ending::Complete => run::exit_code(&summary, args.require_met),
         });
     }
-    folder.discard_if_empty();
+    // After a failure the logs of the trial that was begun stay where --resume looks.
+    let failed_in_trial = ran.is_err() && folder.work().join("trials").exists();
+    if !failed_in_trial {
+        folder.discard_if_empty();
+    }
     ran?;
     Ok(ExitCode::Interrupted)
 }

@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use lab_core::{artifact::manifest::Params, scenario::Fault};
+use lab_core::{
+    artifact::{manifest::Params, verdict},
+    scenario::Fault,
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Where a run works and where its result will stand.
@@ -99,9 +102,14 @@ impl ResultsFolder {
         cell.join(format!("trial-{trial:03}"))
     }
 
+    /// Whether a trial has finished; what was begun stands in a folder `trial-….tmp`.
+    pub(crate) fn has_finished_trial(&self) -> bool {
+        holds_verdict(&self.work.join("trials"))
+    }
+
     /// Removes the working folder of a run that did not finish a single trial.
     pub(crate) fn discard_if_empty(&self) {
-        if !self.work.join("trials").exists() {
+        if !self.has_finished_trial() {
             // Only a courtesy: what cannot be removed is in nobody's way.
             fs::remove_dir_all(&self.work).ok();
         }
@@ -162,6 +170,16 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     fs::write(&beside, bytes)
         .and_then(|()| fs::rename(&beside, path))
         .with_context(|| format!("write {}", path.display()))
+}
+
+/// Whether `folder` or a folder below it, unfinished trials apart, holds a verdict.
+fn holds_verdict(folder: &Path) -> bool {
+    if folder.extension().is_some_and(|it| it == "tmp") {
+        return false;
+    }
+    let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    folder.join(verdict::FILE).exists()
+        || below.filter(|path| path.is_dir()).any(|path| holds_verdict(&path))
 }
 
 /// Reads a JSON file.

@@ -134,7 +134,7 @@ impl ComparisonPlot {
             return missing_column(sheet, self.rows.len(), 1);
         };
         let frame = self.column(1, Scale::Log, axis);
-        frame.x_ticks(sheet, &frame.x.ticks(4), numbers::three_digits)?;
+        frame.x_ticks(sheet, &frame.x.ticks(3), numbers::three_digits)?;
         for (k, row) in self.rows.iter().enumerate() {
             let y = Self::row_y(k);
             dots(sheet, frame.x, &row.p99_ratio_trials, y)?;
@@ -159,7 +159,7 @@ impl ComparisonPlot {
             return missing_column(sheet, self.rows.len(), 2);
         };
         let frame = self.column(2, Scale::Log, axis);
-        frame.x_ticks(sheet, &frame.x.ticks(4), numbers::three_digits)?;
+        frame.x_ticks(sheet, &frame.x.ticks(3), numbers::three_digits)?;
         for (k, row) in self.rows.iter().enumerate() {
             let y = Self::row_y(k);
             let [before, during] =
