@@ -39,9 +39,7 @@ impl CpuPlan {
         if self.others.is_empty() {
             return Ok(());
         }
-        let mut set = CpuSet::new();
-        self.others.iter().try_for_each(|&cpu| set.set(cpu))?;
-        sched_setaffinity(Pid::from_raw(0), &set)
+        pin_this_thread_to(&self.others)
     }
 
     /// Processor numbers by component, for the manifest; empty when nothing is pinned.
@@ -55,6 +53,14 @@ impl CpuPlan {
         sets.insert("postgres".to_owned(), self.postgres.clone());
         sets
     }
+}
+
+/// Keeps the calling thread, and all that it starts from now on, on `cpus`. **Errors**: the kernel
+/// does not know one of them, or refused.
+pub(super) fn pin_this_thread_to(cpus: &[usize]) -> Result<(), Errno> {
+    let mut set = CpuSet::new();
+    cpus.iter().try_for_each(|&cpu| set.set(cpu))?;
+    sched_setaffinity(Pid::from_raw(0), &set)
 }
 
 /// Numbers of the processors that this thread may use.

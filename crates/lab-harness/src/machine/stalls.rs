@@ -21,15 +21,12 @@ use std::{
 };
 
 use lab_core::clock::{MonotonicNs, nanos};
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    sys::prctl,
-    unistd::Pid,
-};
+use nix::sys::prctl;
 
+use super::cpus::pin_this_thread_to;
 use crate::process::kernel::{self, REAL_TIME_WITNESS};
 
-/// How long the witness sleeps at a time. It takes 0.5 % of a processor.
+/// How long the witness sleeps at a time.
 const PERIOD: Duration = Duration::from_millis(1);
 /// Shorter stalls are not kept. Chosen: well below the lateness that a trial is judged by.
 const STALL_NS_MIN: u64 = 1_000_000;
@@ -116,9 +113,7 @@ fn prepare(cpu: Option<usize>) -> Option<RunQueue> {
     // A kernel that refuses only wakes the witness some 50 µs late, far below what is kept.
     let _ = prctl::set_timerslack(1);
     if let Some(cpu) = cpu {
-        let mut set = CpuSet::new();
-        set.set(cpu).ok()?;
-        sched_setaffinity(Pid::from_raw(0), &set).ok()?;
+        pin_this_thread_to(&[cpu]).ok()?;
     }
     if kernel::run_in_real_time(REAL_TIME_WITNESS).is_ok() {
         return Some(RunQueue::First);
