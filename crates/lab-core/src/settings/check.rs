@@ -1,0 +1,40 @@
+//! What is wrong with a setting: the key, the value, and what is allowed.
+
+use std::{fmt::Debug, num::NonZeroU32, time::Duration};
+
+/// A setting that cannot work, alone or beside another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("settings.{key} must be {allowed}, got {got}")]
+pub struct SettingsError {
+    /// The key, below `settings`.
+    pub key: String,
+    /// What may stand there, for people.
+    pub allowed: String,
+    /// What stands there.
+    pub got: String,
+}
+
+impl SettingsError {
+    /// The value `got` of `key` is not `allowed`.
+    pub fn new(key: impl Into<String>, allowed: impl Into<String>, got: impl Debug) -> Self {
+        Self { key: key.into(), allowed: allowed.into(), got: format!("{got:?}") }
+    }
+}
+
+/// Refuses a duration of zero.
+pub(super) fn above_zero(key: &str, got: Duration) -> Result<(), SettingsError> {
+    if got.is_zero() { Err(SettingsError::new(key, "above 0s", got)) } else { Ok(()) }
+}
+
+/// Refuses a duration of zero where one is set.
+pub(super) fn above_zero_if_set(key: &str, got: Option<Duration>) -> Result<(), SettingsError> {
+    got.map_or(Ok(()), |got| above_zero(key, got))
+}
+
+/// A count that stands in a default.
+pub(super) const fn count(n: u32) -> NonZeroU32 {
+    match NonZeroU32::new(n) {
+        Some(n) => n,
+        None => panic!("a default count is at least 1"),
+    }
+}

@@ -1,0 +1,46 @@
+//! Settings of the rate limit.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, SettingsError};
+use crate::units::{PerSec, Ratio};
+
+/// The rate limit on pages read from the database.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateLimitSettings {
+    /// Off, observe or enforce.
+    pub mode: Mode,
+    /// Pages per second that may be read from the database, as a share of the calibrated
+    /// capacity C. Exactly one of this and `permits_per_sec` is needed unless the mode is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capacity_ratio: Option<Ratio>,
+    /// Pages per second that may be read from the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permits_per_sec: Option<PerSec>,
+    /// Pages that may be read at once after a quiet time. `None`: a tenth of a second's worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<NonZeroU32>,
+}
+
+impl RateLimitSettings {
+    pub(super) fn validate(&self) -> Result<(), SettingsError> {
+        let n_rates = [self.capacity_ratio.is_some(), self.permits_per_sec.is_some()]
+            .into_iter()
+            .filter(|it| *it)
+            .count();
+        if self.mode != Mode::Off && n_rates != 1 {
+            let allowed = "given exactly one of capacity_ratio and permits_per_sec \
+                           when the mode is not off";
+            return Err(SettingsError::new("rate_limit", allowed, n_rates));
+        }
+        match self.capacity_ratio {
+            Some(ratio) if ratio.get() <= 0.0 => {
+                Err(SettingsError::new("rate_limit.capacity_ratio", "above 0", ratio.get()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
