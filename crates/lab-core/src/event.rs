@@ -42,6 +42,10 @@ pub mod kind {
     pub const STALE_SERVED: &str = "stale_served";
     /// The first request since a quiet second was refused by the rate limit.
     pub const RATE_LIMIT_REACHED: &str = "rate_limit_reached";
+    /// The shared cache is back, empty: from here misses are let through to refill it at a pace.
+    pub const REFILL_BEGAN: &str = "refill_began";
+    /// The paced refill is over: every miss is let through again.
+    pub const REFILL_ENDED: &str = "refill_ended";
     /// A process of the trial ended although nobody asked it to; `detail.who` names it.
     pub const UNEXPECTED_DEATH: &str = "unexpected_death";
 

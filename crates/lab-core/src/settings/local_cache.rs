@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, SettingsError, check::above_zero};
+use super::{
+    Mode, SettingsError,
+    check::{above_zero, above_zero_if_set},
+};
 
 /// The cache inside the service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub struct LocalCacheSettings {
     /// `None`: an entry past its `ttl` is never served.
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub stale_on_error_max_age: Option<Duration>,
+    /// Age up to which it is remembered that a page does not exist. `None`: not at all.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub negative_ttl: Option<Duration>,
 }
 
 impl Default for LocalCacheSettings {
@@ -30,6 +36,7 @@ impl Default for LocalCacheSettings {
             size_bytes_max: 64 * 1024 * 1024,
             ttl: Duration::from_secs(60),
             stale_on_error_max_age: None,
+            negative_ttl: None,
         }
     }
 }
@@ -37,6 +44,7 @@ impl Default for LocalCacheSettings {
 impl LocalCacheSettings {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
         above_zero("local_cache.ttl", self.ttl)?;
+        above_zero_if_set("local_cache.negative_ttl", self.negative_ttl)?;
         if self.mode != Mode::Off && self.size_bytes_max == 0 {
             let allowed = "at least 1 when the mode is not off";
             return Err(SettingsError::new("local_cache.size_bytes_max", allowed, 0));

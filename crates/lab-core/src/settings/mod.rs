@@ -6,18 +6,24 @@
 
 mod check;
 mod circuit_breaker;
+mod coalesce;
 mod dependencies;
 mod local_cache;
+mod paced_refill;
 mod rate_limit;
+mod retry;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     check::SettingsError,
     circuit_breaker::CircuitBreakerSettings,
+    coalesce::{CoalesceSettings, FillLifetime},
     dependencies::{CacheMode, DatabaseSettings, PageQuery, RedisSettings},
     local_cache::LocalCacheSettings,
+    paced_refill::PacedRefillSettings,
     rate_limit::RateLimitSettings,
+    retry::{RetryBudgetKind, RetrySettings},
 };
 
 /// Whether a mitigation acts, only reports what it would have done, or is not there at all.
@@ -51,6 +57,12 @@ pub struct Settings {
     pub local_cache: LocalCacheSettings,
     /// The rate limit on pages read from the database.
     pub rate_limit: RateLimitSettings,
+    /// Coalescing of identical misses.
+    pub coalesce: CoalesceSettings,
+    /// The bound on fills while the shared cache comes back empty.
+    pub paced_refill: PacedRefillSettings,
+    /// Retries of calls that failed in a way that may pass.
+    pub retry: RetrySettings,
 }
 
 impl Settings {
@@ -60,7 +72,9 @@ impl Settings {
         self.database.validate()?;
         self.circuit_breaker.validate()?;
         self.local_cache.validate()?;
-        self.rate_limit.validate()
+        self.rate_limit.validate()?;
+        self.paced_refill.validate()?;
+        self.retry.validate()
     }
 }
 
@@ -102,6 +116,15 @@ mod tests {
             ("[circuit_breaker]\nfailure_threshold = 0", "nonzero"),
             ("[local_cache]\nmode = \"enforce\"\nsize_bytes_max = 0", "size_bytes_max"),
             ("[local_cache]\nttl = \"60s\"\nstale_on_error_max_age = \"5s\"", "at least"),
+            ("[local_cache]\nnegative_ttl = \"0s\"", "local_cache.negative_ttl"),
+            ("[coalesce]\nfill = \"forever\"", "attached"),
+            ("[paced_refill]\nduration = \"0s\"", "paced_refill.duration"),
+            ("[paced_refill]\nmode = \"enforce\"", "exactly one"),
+            ("[paced_refill]\nmode = \"observe\"\ncapacity_ratio = 0.0", "above 0"),
+            ("[paced_refill]\ninitial_ratio = 1.5", "from 0 to 1"),
+            ("[retry]\nattempts_max = 0", "nonzero"),
+            ("[retry]\nbackoff_base = \"1s\"\nbackoff_cap = \"10ms\"", "at least"),
+            ("[retry]\nbudget_window = \"0s\"", "retry.budget_window"),
             ("[rate_limit]\nmode = \"enforce\"", "exactly one"),
             ("[rate_limit]\nmode = \"enforce\"\ncapacity_ratio = 0.0", "above 0"),
             ("[rate_limit]\nmode = \"enforce\"\ncapacity_ratio = 1.5", "from 0 to 1"),

@@ -11,7 +11,7 @@ use lab_core::{
     seed::Seed,
     settings::{Mode, Settings},
     target::{TargetConfig, TargetEvent},
-    units::PerSec,
+    units::{PerSec, Ratio},
 };
 
 use super::{control::Control, results::write_json, session::Session};
@@ -72,20 +72,46 @@ impl TargetSetup<'_> {
 /// Turns shares of C into rates. **Errors**: C is not known.
 fn resolve_shares(settings: &Settings, db_capacity_per_sec: Option<f64>) -> Result<Settings> {
     let mut settings = settings.clone();
-    let limit = &mut settings.rate_limit;
-    if limit.mode != Mode::Off
-        && let Some(share) = limit.capacity_ratio.take()
-    {
+    for share in shares(&mut settings) {
+        let Some(ratio) = share.ratio.take() else { continue };
         let capacity = db_capacity_per_sec
-            .context("settings.rate_limit.capacity_ratio needs a calibrated capacity")?;
-        limit.permits_per_sec = Some(PerSec::new(share.get() * capacity)?);
+            .with_context(|| format!("settings.{} needs a calibrated capacity", share.key))?;
+        *share.rate = Some(PerSec::new(ratio.get() * capacity)?);
     }
     Ok(settings)
 }
 
 /// Whether any of `settings` needs the calibrated capacity.
 pub(crate) fn needs_capacity(settings: &Settings) -> bool {
-    settings.rate_limit.mode != Mode::Off && settings.rate_limit.capacity_ratio.is_some()
+    shares(&mut settings.clone()).iter().any(|share| share.ratio.is_some())
+}
+
+/// A setting that may be given as a share of C.
+struct Share<'a> {
+    key: &'static str,
+    ratio: &'a mut Option<Ratio>,
+    /// What it becomes, per second.
+    rate: &'a mut Option<PerSec>,
+}
+
+/// The shares of every mitigation that is not off.
+fn shares(settings: &mut Settings) -> Vec<Share<'_>> {
+    let (limit, refill) = (&mut settings.rate_limit, &mut settings.paced_refill);
+    let rate_limit = Share {
+        key: "rate_limit.capacity_ratio",
+        ratio: &mut limit.capacity_ratio,
+        rate: &mut limit.permits_per_sec,
+    };
+    let paced_refill = Share {
+        key: "paced_refill.capacity_ratio",
+        ratio: &mut refill.capacity_ratio,
+        rate: &mut refill.fills_per_sec,
+    };
+    [(limit.mode, rate_limit), (refill.mode, paced_refill)]
+        .into_iter()
+        .filter(|(mode, _share)| *mode != Mode::Off)
+        .map(|(_mode, share)| share)
+        .collect()
 }
 
 /// A running service.
@@ -193,7 +219,7 @@ fn command(session: &Session, verb: &str, folder: &Path, log: &Path) -> ChildSpe
 
 #[cfg(test)]
 mod tests {
-    use lab_core::{settings::RateLimitSettings, units::Ratio};
+    use lab_core::settings::{PacedRefillSettings, RateLimitSettings};
 
     use super::*;
 
@@ -215,11 +241,35 @@ mod tests {
         resolved.validate().unwrap();
     }
 
+    fn paced(mode: Mode) -> Settings {
+        let paced_refill = PacedRefillSettings {
+            mode,
+            capacity_ratio: Some(Ratio::new(0.5).unwrap()),
+            ..PacedRefillSettings::default()
+        };
+        Settings { paced_refill, ..Settings::default() }
+    }
+
+    // Worked by hand: 0.5 of 400 requests per second is 200.
+    #[test]
+    fn a_refill_paced_by_a_share_of_the_capacity_gets_its_rate() {
+        let resolved = resolve_shares(&paced(Mode::Observe), Some(400.0)).unwrap();
+        assert_eq!(resolved.paced_refill.fills_per_sec.map(PerSec::get), Some(200.0));
+        resolved.validate().unwrap();
+        let off = resolve_shares(&paced(Mode::Off), None).unwrap();
+        assert_eq!(off, paced(Mode::Off), "what is off needs no capacity");
+    }
+
     #[test]
     fn a_share_of_an_unknown_capacity_is_refused() {
-        assert!(needs_capacity(&limited(Mode::Enforce)));
-        assert!(!needs_capacity(&limited(Mode::Off)));
-        let error = resolve_shares(&limited(Mode::Enforce), None).unwrap_err().to_string();
-        assert!(error.contains("capacity_ratio"), "{error}");
+        for (settings, key) in [
+            (limited as fn(Mode) -> Settings, "rate_limit.capacity_ratio"),
+            (paced, "paced_refill.capacity_ratio"),
+        ] {
+            assert!(needs_capacity(&settings(Mode::Enforce)));
+            assert!(!needs_capacity(&settings(Mode::Off)));
+            let error = resolve_shares(&settings(Mode::Enforce), None).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
     }
 }
