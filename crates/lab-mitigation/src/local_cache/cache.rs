@@ -4,7 +4,6 @@ use std::{
     borrow::Borrow,
     fmt,
     hash::Hash,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -12,12 +11,20 @@ use lab_core::settings::{LocalCacheSettings, Mode};
 use quick_cache::{Weighter, sync::Cache};
 use serde::Serialize;
 
-use super::{Freshness, StalePolicy};
+use super::{
+    Freshness, StalePolicy,
+    counts::{Found, LookupCounts},
+};
 use crate::switch::Switch;
 
 /// Bytes of a typical entry: a product page is 2 to 5 KB. quick_cache sizes its shards by the
 /// number of entries to expect, and wants no more than the order of magnitude.
 const TYPICAL_ENTRY_BYTES: u64 = 4_096;
+
+/// What a negative entry costs beside its key: about what the store keeps per entry. Without it,
+/// users who ask for random pages would fill the bound with some 20 bytes each, and the memory
+/// with five times that. For a page it is lost in its body.
+const NEGATIVE_ENTRY_BYTES: u64 = 100;
 
 /// What a cache knows about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,27 +34,31 @@ pub enum Lookup<V> {
     /// An older entry and its age; [`LocalCache::freshness`] says whether it may stand in when
     /// nothing else answers.
     Expired(V, Duration),
+    /// There was no such thing, no longer ago than the negative time to live.
+    Negative,
     /// No entry; or the mode is not enforce.
     Absent,
 }
 
 /// A cache inside the service, shared by its threads. Weighs keys and values by their bytes; what
-/// an entry costs beside them (some 100 bytes) is not counted.
+/// an entry costs beside them (some 100 bytes) is counted only where there is no value.
+///
+/// A lookup waits for no other lookup: it takes a read lock of a part of the store, and counts in
+/// counters of its thread. It allocates nothing unless cloning `V` does.
 pub struct LocalCache<K, V> {
     switch: Switch,
     policy: StalePolicy,
     entries: Cache<K, Entry<V>, Bytes>,
-    n_fresh: AtomicU64,
-    n_expired: AtomicU64,
-    n_absent: AtomicU64,
+    counts: LookupCounts,
 }
 
 #[derive(Clone)]
 struct Entry<V> {
-    value: V,
-    inserted_at: Instant,
-    /// How old it was when it came in.
-    age_at_insert: Duration,
+    /// `None`: there is no such thing.
+    value: Option<V>,
+    made_at: Instant,
+    /// Kept so that a hit only compares. `None`: for ever.
+    fresh_until: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -56,7 +67,12 @@ struct Bytes;
 impl<K: AsRef<[u8]>, V: AsRef<[u8]>> Weighter<K, Entry<V>> for Bytes {
     fn weight(&self, key: &K, entry: &Entry<V>) -> u64 {
         // A usize has at most 64 bits on every platform Rust knows.
-        (key.as_ref().len() + entry.value.as_ref().len()) as u64
+        let key_bytes = key.as_ref().len() as u64;
+        let value_bytes = match &entry.value {
+            Some(value) => value.as_ref().len() as u64,
+            None => NEGATIVE_ENTRY_BYTES,
+        };
+        key_bytes.saturating_add(value_bytes)
     }
 }
 
@@ -69,11 +85,13 @@ pub struct LocalCacheSnapshot {
     pub n_fresh: u64,
     /// Lookups that found an expired entry, usable or not.
     pub n_expired: u64,
+    /// Lookups that found that there is no such thing.
+    pub n_negative: u64,
     /// Lookups that found nothing.
     pub n_absent: u64,
     /// Entries held now.
     pub n_entries: u64,
-    /// Keys and values held now.
+    /// Keys and values held now, and 100 for each negative entry.
     pub size_bytes: u64,
 }
 
@@ -91,9 +109,7 @@ where
             switch: Switch::new(settings.mode),
             policy: StalePolicy::new(settings),
             entries: Cache::with_weighter(n_typical.max(1), settings.size_bytes_max, Bytes),
-            n_fresh: AtomicU64::new(0),
-            n_expired: AtomicU64::new(0),
-            n_absent: AtomicU64::new(0),
+            counts: LookupCounts::default(),
         }
     }
 
@@ -107,20 +123,30 @@ where
         if mode == Mode::Off {
             return Lookup::Absent;
         }
-        let (count, lookup) = match self.entries.get(key) {
-            None => (&self.n_absent, Lookup::Absent),
-            Some(entry) => {
-                let age = entry.age(now);
-                match self.freshness(age) {
-                    Freshness::Fresh => (&self.n_fresh, Lookup::Fresh(entry.value)),
-                    Freshness::StaleUsable | Freshness::TooOld => {
-                        (&self.n_expired, Lookup::Expired(entry.value, age))
-                    }
-                }
-            }
+        // The entry stays where the store put it until all is decided. A value of two words that
+        // is moved at once costs a hit 10 ns: the processor must wait for both to be stored.
+        let entry = self.entries.get(key);
+        let Some(Entry { value, made_at, fresh_until }) = &entry else {
+            self.counts.add_one(Found::Nothing);
+            return Lookup::Absent;
         };
-        count.fetch_add(1, Relaxed);
-        if mode == Mode::Enforce { lookup } else { Lookup::Absent }
+        let is_fresh = fresh_until.is_none_or(|last| now <= last);
+        let (has_value, made_at) = (value.is_some(), *made_at);
+        self.counts.add_one(match (has_value, is_fresh) {
+            (true, true) => Found::Fresh,
+            (true, false) => Found::Expired,
+            (false, true) => Found::Negative,
+            (false, false) => Found::Nothing,
+        });
+        if mode != Mode::Enforce {
+            return Lookup::Absent;
+        }
+        match entry.and_then(|entry| entry.value) {
+            Some(value) if is_fresh => Lookup::Fresh(value),
+            Some(value) => Lookup::Expired(value, now.saturating_duration_since(made_at)),
+            None if is_fresh => Lookup::Negative,
+            None => Lookup::Absent,
+        }
     }
 
     /// What an entry of `age` is good for.
@@ -134,10 +160,29 @@ where
     }
 
     /// Keeps `value`, made `age` before `now`: read from a cache that knows its age, or loaded
-    /// ahead to look as after some traffic.
+    /// ahead to look as after some traffic. Not kept where the machine's clock does not reach back
+    /// so far; Linux's does.
     pub fn insert_aged(&self, now: Instant, age: Duration, key: K, value: V) {
+        if let Some(made_at) = now.checked_sub(age) {
+            let fresh_until = self.policy.fresh_until(made_at);
+            self.put(key, Entry { value: Some(value), made_at, fresh_until });
+        }
+    }
+
+    /// Remembers that at `now` there was nothing at `key`. Without a negative time to live it only
+    /// forgets what was there before, so that it is not served as stale.
+    pub fn insert_negative(&self, now: Instant, key: K) {
+        if let Some(ttl) = self.policy.negative_ttl() {
+            let fresh_until = now.checked_add(ttl);
+            self.put(key, Entry { value: None, made_at: now, fresh_until });
+        } else if self.mode() != Mode::Off {
+            self.entries.remove(&key);
+        }
+    }
+
+    fn put(&self, key: K, entry: Entry<V>) {
         if self.mode() != Mode::Off {
-            self.entries.insert(key, Entry { value, inserted_at: now, age_at_insert: age });
+            self.entries.insert(key, entry);
         }
     }
 
@@ -155,18 +200,13 @@ where
     pub fn snapshot(&self) -> LocalCacheSnapshot {
         LocalCacheSnapshot {
             mode: self.mode(),
-            n_fresh: self.n_fresh.load(Relaxed),
-            n_expired: self.n_expired.load(Relaxed),
-            n_absent: self.n_absent.load(Relaxed),
+            n_fresh: self.counts.total(Found::Fresh),
+            n_expired: self.counts.total(Found::Expired),
+            n_negative: self.counts.total(Found::Negative),
+            n_absent: self.counts.total(Found::Nothing),
             n_entries: self.entries.len() as u64,
             size_bytes: self.entries.weight(),
         }
-    }
-}
-
-impl<V> Entry<V> {
-    fn age(&self, now: Instant) -> Duration {
-        self.age_at_insert + now.saturating_duration_since(self.inserted_at)
     }
 }
 
@@ -181,96 +221,4 @@ impl<K, V> fmt::Debug for LocalCache<K, V> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TTL: Duration = Duration::from_secs(60);
-
-    fn cache(mode: Mode, size_bytes_max: u64) -> LocalCache<String, Vec<u8>> {
-        LocalCache::new(&LocalCacheSettings {
-            mode,
-            size_bytes_max,
-            ttl: TTL,
-            stale_on_error_max_age: Some(2 * TTL),
-        })
-    }
-
-    fn start() -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    #[test]
-    fn an_entry_is_fresh_then_expired_with_its_age() {
-        let (cache, t0) = (cache(Mode::Enforce, 1 << 20), start());
-        assert_eq!(cache.get(t0, "page"), Lookup::Absent);
-        cache.insert(t0, "page".into(), b"body".to_vec());
-        assert_eq!(cache.get(t0 + TTL, "page"), Lookup::Fresh(b"body".to_vec()));
-        let late = TTL + Duration::from_nanos(1);
-        assert_eq!(cache.get(t0 + late, "page"), Lookup::Expired(b"body".to_vec(), late));
-        assert_eq!(cache.freshness(late), Freshness::StaleUsable);
-        assert_eq!(cache.freshness(3 * TTL), Freshness::TooOld);
-    }
-
-    #[test]
-    fn an_entry_loaded_ahead_has_the_age_it_came_with() {
-        let (cache, t0) = (cache(Mode::Enforce, 1 << 20), start());
-        cache.insert_aged(t0, Duration::from_secs(50), "page".into(), vec![1]);
-        let later = t0 + Duration::from_secs(11);
-        assert_eq!(cache.get(later, "page"), Lookup::Expired(vec![1], Duration::from_secs(61)));
-    }
-
-    #[test]
-    fn a_new_value_takes_the_place_and_the_age_of_the_old_one() {
-        let (cache, t0) = (cache(Mode::Enforce, 1 << 20), start());
-        cache.insert(t0, "page".into(), vec![1]);
-        cache.insert(t0 + 2 * TTL, "page".into(), vec![2]);
-        assert_eq!(cache.get(t0 + 3 * TTL, "page"), Lookup::Fresh(vec![2]));
-        assert_eq!(cache.snapshot().n_entries, 1);
-    }
-
-    // Worked by hand: a key of 4 bytes and a body of 6 weigh 10.
-    #[test]
-    fn size_is_counted_in_bytes_of_keys_and_bodies() {
-        let (cache, t0) = (cache(Mode::Enforce, 1 << 20), start());
-        cache.insert(t0, "key1".into(), vec![0; 6]);
-        cache.insert(t0, "key2".into(), vec![0; 90]);
-        assert_eq!(cache.snapshot().size_bytes, 104);
-    }
-
-    #[test]
-    fn the_cache_never_holds_more_bytes_than_it_may() {
-        let (size_bytes_max, t0) = (64 * 1024, start());
-        let cache = cache(Mode::Enforce, size_bytes_max);
-        for n in 0..1_000 {
-            cache.insert(t0, format!("key{n}"), vec![0; 1_000]);
-            assert!(cache.snapshot().size_bytes <= size_bytes_max, "after {n} inserts");
-        }
-        assert!(size_bytes_max / 2 < cache.snapshot().size_bytes, "and it is used");
-    }
-
-    #[test]
-    fn a_cache_of_no_bytes_keeps_nothing() {
-        let (cache, t0) = (cache(Mode::Enforce, 0), start());
-        cache.insert(t0, "page".into(), vec![1]);
-        assert_eq!(cache.get(t0, "page"), Lookup::Absent);
-    }
-
-    #[test]
-    fn observing_counts_what_would_have_been_served_and_serves_nothing() {
-        let (cache, t0) = (cache(Mode::Observe, 1 << 20), start());
-        cache.insert(t0, "page".into(), vec![1]);
-        assert_eq!(cache.get(t0, "page"), Lookup::Absent);
-        assert_eq!(cache.snapshot().n_fresh, 1);
-        cache.set_mode(Mode::Enforce);
-        assert_eq!(cache.get(t0, "page"), Lookup::Fresh(vec![1]));
-    }
-
-    #[test]
-    fn switched_off_it_stores_answers_and_counts_nothing() {
-        let (cache, t0) = (cache(Mode::Off, 1 << 20), start());
-        cache.insert(t0, "page".into(), vec![1]);
-        assert_eq!(cache.get(t0, "page"), Lookup::Absent);
-        let snapshot = cache.snapshot();
-        assert_eq!((snapshot.n_entries, snapshot.n_absent), (0, 0));
-    }
-}
+mod tests;

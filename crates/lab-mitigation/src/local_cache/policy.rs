@@ -1,6 +1,6 @@
 //! Whether an entry of some age may be served: pure, and knows no entry.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lab_core::settings::LocalCacheSettings;
 
@@ -20,12 +20,17 @@ pub enum Freshness {
 pub struct StalePolicy {
     ttl: Duration,
     stale_on_error_max_age: Option<Duration>,
+    negative_ttl: Option<Duration>,
 }
 
 impl StalePolicy {
     /// Takes both ages from `settings`.
     pub fn new(settings: &LocalCacheSettings) -> Self {
-        Self { ttl: settings.ttl, stale_on_error_max_age: settings.stale_on_error_max_age }
+        Self {
+            ttl: settings.ttl,
+            stale_on_error_max_age: settings.stale_on_error_max_age,
+            negative_ttl: settings.negative_ttl,
+        }
     }
 
     /// What an entry of `age` is good for. Both limits are the last age that still is.
@@ -37,6 +42,19 @@ impl StalePolicy {
         } else {
             Freshness::TooOld
         }
+    }
+
+    /// The last moment at which an entry made at `made_at` is fresh. `None`: it is for ever, no
+    /// clock reaches so far.
+    pub fn fresh_until(&self, made_at: Instant) -> Option<Instant> {
+        made_at.checked_add(self.ttl)
+    }
+
+    /// Age up to which it is remembered that something does not exist. `None`: not at all. There
+    /// is no stale after it: a page that was made since must not stay away because something else
+    /// is broken.
+    pub fn negative_ttl(&self) -> Option<Duration> {
+        self.negative_ttl
     }
 }
 
@@ -64,6 +82,18 @@ mod tests {
         ] {
             assert_eq!(freshness_at(Some(600), age_ms), want, "{age_ms} ms");
         }
+    }
+
+    #[test]
+    fn the_last_fresh_moment_is_the_last_fresh_age() {
+        let made_at = tokio::time::Instant::now().into_std();
+        let policy = StalePolicy::new(&LocalCacheSettings::default());
+        let last = policy.fresh_until(made_at).unwrap();
+        assert_eq!(policy.freshness(last - made_at), Freshness::Fresh);
+        let next = last + Duration::from_nanos(1);
+        assert_eq!(policy.freshness(next - made_at), Freshness::TooOld);
+        let for_ever = LocalCacheSettings { ttl: Duration::MAX, ..LocalCacheSettings::default() };
+        assert_eq!(StalePolicy::new(&for_ever).fresh_until(made_at), None);
     }
 
     #[test]
