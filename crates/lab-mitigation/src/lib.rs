@@ -11,6 +11,7 @@
 pub mod call_timeout;
 pub mod circuit_breaker;
 pub mod clock;
+pub mod coalesce;
 pub mod local_cache;
 pub mod rate_limit;
 pub mod switch;
