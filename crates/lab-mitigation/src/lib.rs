@@ -13,5 +13,6 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod coalesce;
 pub mod local_cache;
+pub mod paced_refill;
 pub mod rate_limit;
 pub mod switch;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use lab_core::seed::{Seed, mix};
+use lab_mitigation::paced_refill::jittered_ttl;
 
 /// A page that can be cached. Displayed, it is the key in Redis and in the local cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +50,8 @@ impl JitteredTtl {
     /// The next one, from 0.9 to 1.1 times the configured one, in milliseconds and at least 1.
     pub(crate) fn next_ms(&self) -> u64 {
         let number = self.n_drawn.fetch_add(1, Relaxed);
-        let ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
-        let draw = mix(self.seed.0 ^ mix(number)) % (ttl_ms / 5 + 1);
-        (ttl_ms - ttl_ms / 10 + draw).max(1)
+        let ttl = jittered_ttl(self.ttl, mix(self.seed.0 ^ mix(number)));
+        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
