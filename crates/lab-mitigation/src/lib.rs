@@ -15,4 +15,5 @@ pub mod coalesce;
 pub mod local_cache;
 pub mod paced_refill;
 pub mod rate_limit;
+pub mod retry;
 pub mod switch;
