@@ -169,15 +169,30 @@ mod tests {
         assert_eq!(budget.try_withdraw(t0), Err(BudgetSpent));
     }
 
+    #[test]
+    fn a_clock_that_goes_back_takes_and_pays_as_if_it_stood_still() {
+        let (mut budget, t0) = (budget(1.0, 0), ManualClock::new().now());
+        budget.on_first_attempt(t0);
+        let later = t0 + WINDOW / 2;
+        budget.on_first_attempt(later);
+        assert_eq!(n_withdrawn(&mut budget, t0), 2);
+        assert_eq!(n_withdrawn(&mut budget, later), 0);
+    }
+
     proptest! {
         // The reference keeps every event with the number of its tenth of the window.
         #[test]
         fn it_allows_what_a_list_of_all_events_allows(
             percent in 0..=100_u32,
             min_per_sec in 0..4_u32,
-            steps in prop::collection::vec((0..3_000_u64, any::<bool>()), 1..200),
+            // Now and then a gap of more than the window.
+            steps in prop::collection::vec(
+                (prop_oneof![20 => 0..3_000_u64, 1 => 0..30_000_u64], any::<bool>()),
+                1..200,
+            ),
         ) {
-            let (mut budget, t0) = (budget(f64::from(percent) / 100.0, min_per_sec), ManualClock::new().now());
+            let mut budget = budget(f64::from(percent) / 100.0, min_per_sec);
+            let t0 = ManualClock::new().now();
             let (mut at_ms, mut first_attempts, mut retries) = (0, Vec::new(), Vec::new());
             // The origin is the first reading.
             budget.on_first_attempt(t0);

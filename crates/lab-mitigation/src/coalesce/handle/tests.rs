@@ -1,6 +1,10 @@
 //! The shared coalescing on a paused clock: callers that come, leave, fail and panic.
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use lab_testkit::recorder::Recorder;
 use tokio::{
@@ -234,6 +238,50 @@ async fn observing_lets_everybody_fill_and_counts_who_would_have_joined() {
     let snapshot = pages.snapshot();
     assert_eq!((snapshot.n_led, snapshot.n_joined, snapshot.n_would_join), (2, 0, 2));
     assert_eq!(snapshot.n_filling, 0);
+}
+
+// Worked by hand: the first fills from 0 to 100 ms and the second from 50 to 150 ms. At 120 ms the
+// fill they would have shared is over, whatever the second still does.
+#[tokio::test(start_paused = true)]
+async fn an_observed_fill_is_over_when_its_leader_is_done() {
+    let (pages, database) = (pages(Mode::Observe, FillLifetime::Attached), Database::default());
+    let first = database.caller(&pages, Ok(1));
+    sleep(FILL_TIME / 2).await;
+    let second = database.caller(&pages, Ok(2));
+    first.await.unwrap();
+    sleep(FILL_TIME / 5).await;
+    assert_eq!((pages.snapshot().n_led, pages.snapshot().n_would_join), (1, 1));
+    assert_eq!(pages.run("page", || async { Ok(3) }).await, value(Role::Led, 3));
+    assert_eq!((pages.snapshot().n_led, pages.snapshot().n_would_join), (2, 1));
+    second.await.unwrap();
+}
+
+/// Writes down how many fills go on at the moment when a caller hears of its result.
+struct Hears {
+    pages: Pages,
+    n_filling: Recorder<u64>,
+}
+
+impl Wake for Hears {
+    fn wake(self: Arc<Self>) {
+        self.n_filling.push(self.pages.snapshot().n_filling);
+    }
+}
+
+// Else a caller on another thread could come back at once, and be given the old result.
+#[tokio::test(start_paused = true)]
+async fn the_key_is_free_before_anybody_hears_of_the_result() {
+    for fill in [FillLifetime::Attached, FillLifetime::Detached] {
+        let (pages, database) = (enforced(fill), Database::default());
+        let n_filling = Recorder::new();
+        let hears = Hears { pages: pages.clone(), n_filling: n_filling.clone() };
+        let waker = Waker::from(Arc::new(hears));
+        let mut call = Box::pin(pages.run("page", move || database.read(Ok(1))));
+        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        sleep(2 * FILL_TIME).await;
+        assert_eq!(n_filling.take(), [0], "{fill:?}");
+        assert_eq!(call.await, value(Role::Led, 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
