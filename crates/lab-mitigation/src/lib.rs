@@ -8,7 +8,7 @@
 //! What is no service around a call, such as a buffer or a queue, is a handle: it has no
 //! `service.rs`, and the caller decides where it stands.
 //!
-//! Every mitigation but [`call_timeout`] can be off, observe or enforce, and be switched while
+//! Every mitigation but [`call_timeout`] and [`session_token`] can be off, observe or enforce, and be switched while
 //! calls are in flight; see [`switch`].
 
 pub mod batch_writes;
@@ -18,4 +18,5 @@ pub mod clock;
 pub mod deadline;
 pub mod local_cache;
 pub mod rate_limit;
+pub mod session_token;
 pub mod switch;
