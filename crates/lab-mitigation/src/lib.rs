@@ -19,4 +19,5 @@ pub mod deadline;
 pub mod local_cache;
 pub mod rate_limit;
 pub mod session_token;
+pub mod static_snapshot;
 pub mod switch;
