@@ -5,15 +5,23 @@
 //! refused, and `mod.rs` says what it does, when it helps, when it hurts and where it is from.
 //! What a service does with the answer (serve stale, ask the database) does not live here.
 //!
-//! Every mitigation but [`call_timeout`] can be off, observe or enforce, and be switched while
-//! calls are in flight; see [`switch`].
+//! What is no service around a call, such as a buffer or a queue, is a handle: it has no
+//! `service.rs`, and the caller decides where it stands.
+//!
+//! Every mitigation but [`call_timeout`] and [`session_token`] can be off, observe or enforce, and
+//! be switched while calls are in flight; see [`switch`].
 
+pub mod async_queue;
+pub mod batch_writes;
 pub mod call_timeout;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod coalesce;
+pub mod deadline;
 pub mod local_cache;
 pub mod paced_refill;
 pub mod rate_limit;
 pub mod retry;
+pub mod session_token;
+pub mod static_snapshot;
 pub mod switch;

@@ -4,26 +4,36 @@
 //! is the default of the library concerned. `None` therefore means "as shipped", not "zero".
 //! Each file checks its own keys; what two of them must agree on is checked here.
 
+mod async_queue;
+mod batch_writes;
 mod check;
 mod circuit_breaker;
 mod coalesce;
+mod deadline_propagation;
 mod dependencies;
 mod local_cache;
 mod paced_refill;
 mod rate_limit;
 mod retry;
+mod session;
+mod static_snapshot;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    async_queue::AsyncQueueSettings,
+    batch_writes::BatchWritesSettings,
     check::SettingsError,
     circuit_breaker::CircuitBreakerSettings,
     coalesce::{CoalesceSettings, FillLifetime},
+    deadline_propagation::DeadlinePropagationSettings,
     dependencies::{CacheMode, DatabaseSettings, PageQuery, RedisSettings},
     local_cache::LocalCacheSettings,
     paced_refill::PacedRefillSettings,
     rate_limit::RateLimitSettings,
     retry::{RetryBudgetKind, RetrySettings},
+    session::{SessionSettings, SessionStore},
+    static_snapshot::StaticSnapshotSettings,
 };
 
 /// Whether a mitigation acts, only reports what it would have done, or is not there at all.
@@ -63,6 +73,16 @@ pub struct Settings {
     pub paced_refill: PacedRefillSettings,
     /// Retries of calls that failed in a way that may pass.
     pub retry: RetrySettings,
+    /// The deadline that travels with a request.
+    pub deadline_propagation: DeadlinePropagationSettings,
+    /// Counter increments added up in memory and written together.
+    pub batch_writes: BatchWritesSettings,
+    /// Writes acknowledged from a file and applied later.
+    pub async_queue: AsyncQueueSettings,
+    /// Where sessions are kept and how long they last.
+    pub session: SessionSettings,
+    /// Pages rendered ahead.
+    pub static_snapshot: StaticSnapshotSettings,
 }
 
 impl Settings {
@@ -74,7 +94,13 @@ impl Settings {
         self.local_cache.validate()?;
         self.rate_limit.validate()?;
         self.paced_refill.validate()?;
-        self.retry.validate()
+        self.retry.validate()?;
+        self.deadline_propagation.validate()?;
+        self.deadline_propagation.validate_timeouts_inside(&self.redis, &self.database)?;
+        self.batch_writes.validate()?;
+        self.async_queue.validate()?;
+        self.session.validate()?;
+        self.static_snapshot.validate()
     }
 }
 
@@ -128,6 +154,28 @@ mod tests {
             ("[rate_limit]\nmode = \"enforce\"", "exactly one"),
             ("[rate_limit]\nmode = \"enforce\"\ncapacity_ratio = 0.0", "above 0"),
             ("[rate_limit]\nmode = \"enforce\"\ncapacity_ratio = 1.5", "from 0 to 1"),
+            ("[deadline_propagation]\nbudget_max = \"900ms\"", "at least deadline_propagation.d"),
+            ("[deadline_propagation]\nmin_remaining = \"1s\"", "below deadline_propagation.def"),
+            ("[deadline_propagation]\nmin_remaining = \"999us\"", "at least 1ms"),
+            (
+                "[redis]\ncall_timeout = \"2s\"\n[deadline_propagation]\nmode = \"enforce\"",
+                "redis.call_timeout must be at most deadline_propagation.default_budget (1s)",
+            ),
+            (
+                "[database]\nacquire_timeout = \"2s\"\n[deadline_propagation]\nmode = \"observe\"",
+                "database.acquire_timeout must be at most",
+            ),
+            ("[batch_writes]\nflush_interval = \"0s\"", "batch_writes.flush_interval"),
+            ("[batch_writes]\ncount_max = 999", "at most batch_writes.count_max (999)"),
+            ("[async_queue]\nitems_max = 0", "nonzero"),
+            ("[async_queue]\nitem_bytes_max = 16777217", "async_queue.item_bytes_max"),
+            ("[async_queue]\nbytes_max = 100", "at most async_queue.bytes_max (100)"),
+            ("[async_queue]\nsegment_bytes = 4095", "at least 4096"),
+            ("[session]\nlifetime = \"999ms\"", "from 1s to 30days"),
+            ("[session]\nlifetime = \"31days\"", "from 1s to 30days"),
+            ("[static_snapshot]\nrebuild_interval = \"0s\"", "static_snapshot.rebuild_interval"),
+            ("[static_snapshot]\nmode = \"enforce\"\nsize_bytes_max = 0", "at least 1 when"),
+            ("[static_snapshot]\nmax_age = \"59s\"", "static_snapshot.rebuild_interval (60s)"),
         ] {
             let error = parse(toml).unwrap_err();
             assert!(error.contains(part), "{toml}: {error}");
