@@ -11,6 +11,7 @@
 //! Every mitigation but [`call_timeout`] and [`session_token`] can be off, observe or enforce, and be switched while
 //! calls are in flight; see [`switch`].
 
+pub mod async_queue;
 pub mod batch_writes;
 pub mod call_timeout;
 pub mod circuit_breaker;
