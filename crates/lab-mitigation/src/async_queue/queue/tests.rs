@@ -208,9 +208,12 @@ async fn an_advance_over_a_batch_of_another_queue_loses_nothing_that_comes_with_
     until(|| rig.disk.n_appends() == 1).await;
     enqueues.extend(["b", "c"].map(|it| rig.spawn_enqueue(it)));
     until(|| rig.queue.snapshot().n_reserved == 3).await;
-    let advance = rig.queue.advance(other.queue.peek(3));
-    let ((), advanced) = tokio::join!(async { drop(held) }, advance);
-    advanced.unwrap();
+    let (queue, batch) = (rig.queue.clone(), other.queue.peek(3));
+    let advance = tokio::spawn(async move { queue.advance(batch).await });
+    // The advance is asked for when its task has run once.
+    yield_now().await;
+    drop(held);
+    advance.await.unwrap().unwrap();
     for enqueue in enqueues {
         enqueue.await.unwrap().unwrap();
     }

@@ -189,6 +189,11 @@ fn two_threads_adding_while_a_third_flushes_lose_nothing() {
     assert_eq!((n_written, writes.buffered()), (20_000, 0));
 }
 
+/// A writer that is never woken fails the test, after an hour of paused time.
+async fn in_an_hour<F: Future>(waiting: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(3_600), waiting).await.unwrap()
+}
+
 fn on_tokio() -> BatchWrites<u8> {
     BatchWrites::new(&settings(Mode::Enforce))
 }
@@ -203,7 +208,7 @@ async fn the_writer_wakes_an_interval_after_the_first_increment() {
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     writes.add(1, 1).unwrap();
-    let (reason, waited) = waiting.await.unwrap();
+    let (reason, waited) = in_an_hour(waiting).await.unwrap();
     assert_eq!(reason, FlushReason::Interval);
     // tokio's timer has a grain of 1 ms, and there are two of them.
     let due_after = Duration::from_millis(1_300);
@@ -222,7 +227,7 @@ async fn the_writer_wakes_at_once_when_enough_have_come_together() {
     writes.add(1, 9).unwrap();
     tokio::task::yield_now().await;
     writes.add(2, 1).unwrap();
-    let (reason, waited) = waiting.await.unwrap();
+    let (reason, waited) = in_an_hour(waiting).await.unwrap();
     assert_eq!(reason, FlushReason::Size);
     assert!(waited <= Duration::from_millis(301), "{waited:?}");
 }
@@ -233,7 +238,7 @@ async fn a_failing_write_is_tried_once_per_interval() {
     writes.add(1, 15).unwrap();
     let start = tokio::time::Instant::now();
     for n in 0..5_u32 {
-        writes.due().await;
+        in_an_hour(writes.due()).await;
         assert!(INTERVAL * n <= start.elapsed(), "try {n} came early");
         writes.take().unwrap().restore();
     }
