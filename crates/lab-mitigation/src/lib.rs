@@ -13,4 +13,7 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod local_cache;
 pub mod rate_limit;
+mod striped;
 pub mod switch;
+mod sync;
+mod timeline;
