@@ -24,4 +24,7 @@ pub mod rate_limit;
 pub mod retry;
 pub mod session_token;
 pub mod static_snapshot;
+mod striped;
 pub mod switch;
+mod sync;
+mod timeline;

@@ -1,10 +1,12 @@
 //! What every mitigation shares: a mode that can change while calls are in flight, and counts of
 //! what it decided.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use lab_core::settings::Mode;
 use serde::Serialize;
+
+use crate::{striped::StripedCounts, sync::AtomicU8};
 
 /// The mode of a mitigation, changed by an operator and read on every call.
 #[derive(Debug)]
@@ -70,30 +72,27 @@ pub(crate) enum Effect<T, E> {
 /// Counts decisions. Each count is exact; a snapshot taken under load may be some calls apart
 /// between one count and the next.
 #[derive(Debug, Default)]
-pub(crate) struct Decisions {
-    n_permitted: AtomicU64,
-    n_rejected: AtomicU64,
-    n_would_reject: AtomicU64,
-}
+pub(crate) struct Decisions(StripedCounts<3>);
+
+const PERMITTED: usize = 0;
+const REJECTED: usize = 1;
+const WOULD_REJECT: usize = 2;
 
 impl Decisions {
     /// Counts one decision and says what it comes to. Not for mode off, which decides nothing.
     pub(crate) fn apply<T, E>(&self, mode: Mode, decision: Result<T, E>) -> Effect<T, E> {
-        let (count, effect) = match (decision, mode) {
-            (Ok(permit), _) => (&self.n_permitted, Effect::Permitted(permit)),
-            (Err(refusal), Mode::Enforce) => (&self.n_rejected, Effect::Rejected(refusal)),
-            (Err(_), Mode::Observe | Mode::Off) => (&self.n_would_reject, Effect::WouldReject),
+        let (which, effect) = match (decision, mode) {
+            (Ok(permit), _) => (PERMITTED, Effect::Permitted(permit)),
+            (Err(refusal), Mode::Enforce) => (REJECTED, Effect::Rejected(refusal)),
+            (Err(_), Mode::Observe | Mode::Off) => (WOULD_REJECT, Effect::WouldReject),
         };
-        count.fetch_add(1, Relaxed);
+        self.0.add_one(which);
         effect
     }
 
     pub(crate) fn counts(&self) -> DecisionCounts {
-        DecisionCounts {
-            n_permitted: self.n_permitted.load(Relaxed),
-            n_rejected: self.n_rejected.load(Relaxed),
-            n_would_reject: self.n_would_reject.load(Relaxed),
-        }
+        let [n_permitted, n_rejected, n_would_reject] = self.0.sums();
+        DecisionCounts { n_permitted, n_rejected, n_would_reject }
     }
 }
 

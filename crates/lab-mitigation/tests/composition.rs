@@ -5,6 +5,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use lab_core::{
+    seed::Seed,
     settings::{CircuitBreakerSettings, Mode, RateLimitSettings},
     units::PerSec,
 };
@@ -12,8 +13,9 @@ use lab_mitigation::{
     call_timeout::{CallTimeout, CallTimeoutError, CallTimeoutLayer, bounded},
     circuit_breaker::{
         CallNotPermitted, CallResult, CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer,
-        CircuitState,
+        CircuitState, Jitter,
     },
+    clock::SystemClock,
     rate_limit::{RateLimit, RateLimitError, RateLimitLayer},
 };
 use lab_testkit::service::{ControlledService, ServiceProbe, controlled};
@@ -39,7 +41,7 @@ fn breaker(slow_call_bound: Duration) -> CircuitBreaker {
         slow_call_bound,
         ..CircuitBreakerSettings::default()
     };
-    CircuitBreaker::new(&settings, |_, _| {})
+    CircuitBreaker::with_clock(&settings, Jitter::new(Seed(0)), SystemClock, |_, _| {})
 }
 
 fn classify<R, E>(result: &Result<R, E>) -> CallResult {

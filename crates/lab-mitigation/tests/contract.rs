@@ -18,12 +18,16 @@ use std::{
 };
 
 use lab_core::{
+    seed::Seed,
     settings::{CircuitBreakerSettings, Mode, RateLimitSettings},
     units::PerSec,
 };
 use lab_mitigation::{
     call_timeout::{CallTimeoutError, CallTimeoutLayer},
-    circuit_breaker::{CallResult, CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer},
+    circuit_breaker::{
+        CallResult, CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer, Jitter,
+    },
+    clock::SystemClock,
     rate_limit::{RateLimit, RateLimitError, RateLimitLayer},
 };
 use lab_testkit::service::{ControlledService, Readiness, controlled};
@@ -42,7 +46,10 @@ fn breaker_layer() -> impl Layer<Inner, Service = impl Guarded<CircuitBreakerErr
         Ok(_) => CallResult::Success,
         Err(_) => CallResult::Failure,
     };
-    CircuitBreakerLayer::new(CircuitBreaker::new(&settings, |_, _| {}), classify)
+    CircuitBreakerLayer::new(
+        CircuitBreaker::with_clock(&settings, Jitter::new(Seed(0)), SystemClock, |_, _| {}),
+        classify,
+    )
 }
 
 fn timeout_layer() -> CallTimeoutLayer {

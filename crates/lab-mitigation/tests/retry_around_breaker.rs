@@ -10,11 +10,14 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use lab_core::settings::{CircuitBreakerSettings, Mode, RetryBudgetKind, RetrySettings};
+use lab_core::{
+    seed::Seed,
+    settings::{CircuitBreakerSettings, Mode, RetryBudgetKind, RetrySettings},
+};
 use lab_mitigation::{
     circuit_breaker::{
         CallNotPermitted, CallResult, CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer,
-        CircuitState,
+        CircuitState, Jitter,
     },
     retry::{Retry, Retryable},
 };
@@ -32,7 +35,7 @@ fn breaker() -> CircuitBreaker {
         failure_threshold: NonZeroU32::new(THRESHOLD).unwrap(),
         ..CircuitBreakerSettings::default()
     };
-    CircuitBreaker::new(&settings, |_, _| {})
+    CircuitBreaker::new(&settings, Jitter::new(Seed(1)), |_, _| {})
 }
 
 fn retry() -> Retry {
@@ -49,7 +52,7 @@ fn retry() -> Retry {
 fn classify(error: &Error) -> Retryable {
     match error {
         CircuitBreakerError::NotPermitted(_) => Retryable::No,
-        CircuitBreakerError::Inner(_) => Retryable::Yes,
+        CircuitBreakerError::ProbeTimedOut(_) | CircuitBreakerError::Inner(_) => Retryable::Yes,
     }
 }
 

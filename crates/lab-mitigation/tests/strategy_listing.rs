@@ -7,8 +7,8 @@
 
 use std::time::{Duration, Instant};
 
-use lab_core::settings::CircuitBreakerSettings;
-use lab_mitigation::circuit_breaker::{CallResult, CircuitState, ConsecutiveFailures};
+use lab_core::{seed::Seed, settings::CircuitBreakerSettings};
+use lab_mitigation::circuit_breaker::{CallResult, CircuitPolicy, CircuitState, Jitter};
 use lab_testkit::clock::ManualClock;
 
 const THRESHOLD: u32 = 5;
@@ -80,11 +80,12 @@ impl Listing {
 }
 
 /// Ours with the listing's numbers, tripped at the returned instant.
-fn tripped() -> (ConsecutiveFailures, Instant) {
+fn tripped() -> (CircuitPolicy, Instant) {
     let settings = CircuitBreakerSettings::default();
     assert_eq!(settings.failure_threshold.get(), THRESHOLD);
     assert_eq!(settings.wait_duration_in_open, TIMEOUT);
-    let (mut policy, t0) = (ConsecutiveFailures::new(&settings), ManualClock::new().now());
+    let t0 = ManualClock::new().now();
+    let mut policy = CircuitPolicy::new(&settings, Jitter::new(Seed(0)), t0);
     for _ in 0..THRESHOLD {
         let admitted = policy.try_acquire(t0).expect("a closed circuit admits");
         policy.on_result(t0, admitted.ticket, CallResult::Failure);

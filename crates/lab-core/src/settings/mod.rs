@@ -24,7 +24,7 @@ pub use self::{
     async_queue::AsyncQueueSettings,
     batch_writes::BatchWritesSettings,
     check::SettingsError,
-    circuit_breaker::CircuitBreakerSettings,
+    circuit_breaker::{CircuitBreakerSettings, OpenBackoffSettings, TripRule},
     coalesce::{CoalesceSettings, FillLifetime},
     deadline_propagation::DeadlinePropagationSettings,
     dependencies::{CacheMode, DatabaseSettings, PageQuery, RedisSettings},
@@ -100,7 +100,19 @@ impl Settings {
         self.batch_writes.validate()?;
         self.async_queue.validate()?;
         self.session.validate()?;
-        self.static_snapshot.validate()
+        self.static_snapshot.validate()?;
+        self.validate_probe_timeout()
+    }
+
+    /// A probe has the shorter bound: a longer one would never be reached.
+    fn validate_probe_timeout(&self) -> Result<(), SettingsError> {
+        match (self.circuit_breaker.probe_timeout, self.redis.call_timeout) {
+            (Some(probe), Some(call)) if call < probe => {
+                let allowed = format!("at most redis.call_timeout ({call:?})");
+                Err(SettingsError::new("circuit_breaker.probe_timeout", allowed, probe))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -140,6 +152,41 @@ mod tests {
         for (toml, part) in [
             ("[redis]\ncall_timeout = \"0s\"", "redis.call_timeout"),
             ("[circuit_breaker]\nfailure_threshold = 0", "nonzero"),
+            (
+                "[circuit_breaker]\ntrip = \"count_window\"\nwindow_size = 19",
+                "circuit_breaker.window_size must be at least minimum_number_of_calls (20) and at \
+                 most 1000000, got 19",
+            ),
+            (
+                "[circuit_breaker]\ntrip = \"count_window\"\nwindow_size = 1000001",
+                "at most 1000000, got 1000001",
+            ),
+            (
+                "[circuit_breaker]\ntrip = \"time_window\"\nwindow_duration = \"9ms\"",
+                "10ms, got 9ms",
+            ),
+            ("[circuit_breaker]\nfailure_rate_threshold = 0.0", "above 0, at most 1, got 0.0"),
+            ("[circuit_breaker]\nfailure_rate_threshold = 1.1", "from 0 to 1, got 1.1"),
+            ("[circuit_breaker]\nslow_call_rate_threshold = 0.0", "slow_call_rate_threshold"),
+            ("[circuit_breaker]\nslow_call_duration_threshold = \"1s\"", "left out unless trip"),
+            (
+                "[circuit_breaker]\ntrip = \"time_window\"\nslow_call_duration_threshold = \"0s\"",
+                "slow_call_duration_threshold must be above 0s",
+            ),
+            ("[circuit_breaker]\nhalf_open_permits = 0", "nonzero"),
+            ("[circuit_breaker]\nprobe_timeout = \"0s\"", "probe_timeout must be above 0s"),
+            (
+                "[redis]\ncall_timeout = \"50ms\"\n[circuit_breaker]\nprobe_timeout = \"60ms\"",
+                "circuit_breaker.probe_timeout must be at most redis.call_timeout (50ms), got 60ms",
+            ),
+            (
+                "[circuit_breaker]\nbackoff = { multiplier = 0.5, max = \"2m\" }",
+                "backoff.multiplier must be from 1 to 100, got 0.5",
+            ),
+            (
+                "[circuit_breaker]\nbackoff = { multiplier = 2.0, max = \"5s\" }",
+                "backoff.max must be at least wait_duration_in_open (60s), got 5s",
+            ),
             ("[local_cache]\nmode = \"enforce\"\nsize_bytes_max = 0", "size_bytes_max"),
             ("[local_cache]\nttl = \"60s\"\nstale_on_error_max_age = \"5s\"", "at least"),
             ("[local_cache]\nnegative_ttl = \"0s\"", "local_cache.negative_ttl"),
@@ -186,7 +233,9 @@ mod tests {
     fn settings_survive_json_because_processes_hand_them_on() {
         let settings = parse(
             "page_query = \"optimized\"\n[redis]\ncall_timeout = \"50ms\"\n\
-             [rate_limit]\nmode = \"enforce\"\ncapacity_ratio = 0.9",
+             [rate_limit]\nmode = \"enforce\"\ncapacity_ratio = 0.9\n\
+             [circuit_breaker]\ntrip = \"time_window\"\nwindow_duration = \"1s\"\n\
+             backoff = { multiplier = 2.0, max = \"2m\" }",
         )
         .unwrap();
         let json = serde_json::to_string(&settings).unwrap();

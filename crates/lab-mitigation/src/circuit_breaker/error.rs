@@ -1,5 +1,7 @@
 //! What a caller gets instead of an answer.
 
+use crate::call_timeout::CallTimeout;
+
 /// The circuit is open, or half-open with every probe permit taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("call not permitted: circuit is open")]
@@ -11,6 +13,9 @@ pub enum CircuitBreakerError<E> {
     /// The call was not made.
     #[error(transparent)]
     NotPermitted(#[from] CallNotPermitted),
+    /// The call was a probe, and took longer than `probe_timeout`.
+    #[error(transparent)]
+    ProbeTimedOut(CallTimeout),
     /// The call was made and failed; the error is the service's own, unchanged.
     #[error(transparent)]
     Inner(E),

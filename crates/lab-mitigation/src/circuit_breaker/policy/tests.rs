@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use lab_core::{seed::Seed, settings::OpenBackoffSettings};
+
 use super::*;
 
 fn settings() -> CircuitBreakerSettings {
@@ -16,15 +18,19 @@ fn some_instant() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+fn policy_at(now: Instant, settings: &CircuitBreakerSettings) -> CircuitPolicy {
+    CircuitPolicy::new(settings, Jitter::new(Seed(0)), now)
+}
+
 /// Plays `(at_ms, event)` pairs and compares one line for each: time, event, what came of it,
 /// the state after it, and the change if there was one.
 ///
 /// Events are `call a` (the call is named `a` from here on), and `ok a`, `fail a`, `ignore a`,
-/// `leave a`. The only place that calls the API, so a refactor edits one function.
+/// `leave a`; and an operator's `force open`, `force closed` and `release -`. The only place that calls the API, so a refactor edits one function.
 #[track_caller]
 fn check(settings: &CircuitBreakerSettings, script: &[(u64, &str)], want: &[&str]) {
     let t0 = some_instant();
-    let mut policy = ConsecutiveFailures::new(settings);
+    let mut policy = policy_at(t0, settings);
     let mut tickets = BTreeMap::new();
     let mut got = Vec::new();
     for &(at_ms, event) in script {
@@ -43,6 +49,12 @@ fn check(settings: &CircuitBreakerSettings, script: &[(u64, &str)], want: &[&str
             "fail" => ("", policy.on_result(now, ticket(), CallResult::Failure)),
             "ignore" => ("", policy.on_result(now, ticket(), CallResult::Ignored)),
             "leave" => ("", policy.on_abandoned(now, ticket())),
+            "force" if name == "open" => ("", policy.force(now, Forced::Open)),
+            "force" => ("", policy.force(now, Forced::Closed)),
+            "release" => {
+                policy.release(now);
+                ("", None)
+            }
             other => panic!("unknown event {other}"),
         };
         let mut line = format!("{at_ms} {event}{note}: {:?}", policy.state());
@@ -284,10 +296,201 @@ fn a_late_result_of_an_earlier_cycle_changes_nothing() {
 }
 
 #[test]
+fn forced_open_it_refuses_every_call_until_it_is_released_and_then_probes() {
+    check(
+        &settings(),
+        &[
+            (0, "call before"),
+            (1, "force open"),
+            (2, "ok before"),
+            (60_000, "call a"),
+            (60_001, "release -"),
+            (60_002, "call b"),
+            (60_002, "call c"),
+            (60_003, "ok b"),
+        ],
+        &[
+            "0 call before admitted: Closed",
+            "1 force open: Open, circuit_opened",
+            "2 ok before: Open",
+            "60000 call a rejected: Open",
+            "60001 release -: Open",
+            "60002 call b admitted: HalfOpen, circuit_half_opened",
+            "60002 call c rejected: HalfOpen",
+            "60003 ok b: Closed, circuit_closed",
+        ],
+    );
+}
+
+#[test]
+fn forced_closed_it_admits_every_call_and_counts_no_failure_even_after() {
+    check(
+        &settings(),
+        &[
+            (0, "call a"),
+            (0, "call b"),
+            (1, "fail a"),
+            (1, "fail b"),
+            (2, "force closed"),
+            (3, "call c"),
+            (3, "call d"),
+            (3, "call late"),
+            (4, "fail c"),
+            (4, "fail d"),
+            (5, "release -"),
+            (6, "fail late"),
+            (7, "call e"),
+            (7, "fail e"),
+        ],
+        &[
+            "0 call a admitted: Closed",
+            "0 call b admitted: Closed",
+            "1 fail a: Closed",
+            "1 fail b: Open, circuit_opened",
+            "2 force closed: Closed, circuit_closed",
+            "3 call c admitted: Closed",
+            "3 call d admitted: Closed",
+            "3 call late admitted: Closed",
+            "4 fail c: Closed",
+            "4 fail d: Closed",
+            "5 release -: Closed",
+            "6 fail late: Closed",
+            "7 call e admitted: Closed",
+            "7 fail e: Closed",
+        ],
+    );
+}
+
+#[test]
+fn to_release_what_is_not_forced_changes_nothing() {
+    check(
+        &settings(),
+        &[
+            (0, "call a"),
+            (0, "call b"),
+            (0, "fail a"),
+            (1, "release -"),
+            (2, "fail b"),
+            (3, "release -"),
+            (4, "call c"),
+        ],
+        &[
+            "0 call a admitted: Closed",
+            "0 call b admitted: Closed",
+            "0 fail a: Closed",
+            "1 release -: Closed",
+            "2 fail b: Open, circuit_opened",
+            "3 release -: Open",
+            "4 call c rejected: Open",
+        ],
+    );
+}
+
+#[test]
+fn the_status_says_why_since_when_and_when_the_next_probe_is() {
+    let t0 = some_instant();
+    let at = |ms| t0 + Duration::from_millis(ms);
+    let mut policy = policy_at(t0, &settings());
+    let calm = CircuitStatus {
+        state: CircuitState::Closed,
+        forced: None,
+        reason: None,
+        in_state_for: Duration::from_millis(7),
+        next_probe_in: None,
+        n_probes_in_flight: 0,
+    };
+    assert_eq!(policy.status(at(7)), calm);
+    for _ in 0..2 {
+        let ticket = policy.try_acquire(at(10)).unwrap().ticket;
+        policy.on_result(at(10), ticket, CallResult::Failure);
+    }
+    let n_failures = NonZeroU32::new(2).unwrap();
+    let open = CircuitStatus {
+        state: CircuitState::Open,
+        reason: Some(OpenReason::ConsecutiveFailures { n_failures }),
+        in_state_for: Duration::from_millis(300),
+        next_probe_in: Some(Duration::from_millis(700)),
+        ..calm
+    };
+    assert_eq!(policy.status(at(310)), open);
+    assert_eq!(policy.status(at(5_000)).next_probe_in, Some(Duration::ZERO));
+    let _probe = policy.try_acquire(at(1_010)).unwrap();
+    let half_open = CircuitStatus {
+        state: CircuitState::HalfOpen,
+        in_state_for: Duration::ZERO,
+        next_probe_in: None,
+        n_probes_in_flight: 1,
+        ..open
+    };
+    assert_eq!(policy.status(at(1_010)), half_open, "the reason stays while it probes");
+    policy.force(at(1_020), Forced::Open);
+    let forced = CircuitStatus {
+        state: CircuitState::Open,
+        forced: Some(Forced::Open),
+        reason: Some(OpenReason::Forced),
+        ..calm
+    };
+    assert_eq!(policy.status(at(1_027)), forced);
+    policy.force(at(1_030), Forced::Closed);
+    let status = policy.status(at(1_037));
+    assert_eq!(status, CircuitStatus { forced: Some(Forced::Closed), ..calm });
+}
+
+// With full jitter a wait is anywhere up to its bound, so this looks at many: none is longer than
+// the bound of its place in the row, and the later ones are longer on average.
+#[test]
+fn with_a_backoff_each_opening_in_a_row_waits_longer_on_average_and_a_close_ends_the_row() {
+    let settings = CircuitBreakerSettings {
+        backoff: Some(OpenBackoffSettings { multiplier: 2.0, max: Duration::from_secs(4) }),
+        failure_threshold: NonZeroU32::MIN,
+        ..settings()
+    };
+    let mut sums = [Duration::ZERO; 3];
+    for seed in 0..200 {
+        let mut now = some_instant();
+        let mut policy = CircuitPolicy::new(&settings, Jitter::new(Seed(seed)), now);
+        let mut wait_of_an_opening = |bound_ms, now: &mut Instant| {
+            let ticket = policy.try_acquire(*now).unwrap().ticket;
+            policy.on_result(*now, ticket, CallResult::Failure);
+            let wait = policy.status(*now).next_probe_in.unwrap();
+            assert!(wait <= Duration::from_millis(bound_ms), "{wait:?} of {bound_ms} ms");
+            *now += wait;
+            wait
+        };
+        for (sum, bound_ms) in sums.iter_mut().zip([1_000, 2_000, 4_000]) {
+            *sum += wait_of_an_opening(bound_ms, &mut now);
+        }
+        wait_of_an_opening(4_000, &mut now);
+        let ticket = policy.try_acquire(now).unwrap().ticket;
+        policy.on_result(now, ticket, CallResult::Success);
+        assert_eq!(policy.state(), CircuitState::Closed);
+        let ticket = policy.try_acquire(now).unwrap().ticket;
+        policy.on_result(now, ticket, CallResult::Failure);
+        assert!(policy.status(now).next_probe_in.unwrap() <= Duration::from_secs(1));
+    }
+    assert!(sums[0] < sums[1] && sums[1] < sums[2], "{sums:?}");
+}
+
+#[test]
+fn a_wait_longer_than_time_itself_is_cut_and_does_not_panic() {
+    let settings = CircuitBreakerSettings {
+        wait_duration_in_open: Duration::MAX,
+        failure_threshold: NonZeroU32::MIN,
+        ..settings()
+    };
+    let (now, year) = (some_instant(), Duration::from_secs(365 * 86_400));
+    let mut policy = policy_at(now, &settings);
+    let ticket = policy.try_acquire(now).unwrap().ticket;
+    policy.on_result(now, ticket, CallResult::Failure);
+    assert_eq!(policy.try_acquire(now + year).unwrap_err(), CallNotPermitted);
+}
+
+#[test]
 fn the_defaults_are_those_of_the_strategy() {
-    let policy = ConsecutiveFailures::new(&CircuitBreakerSettings::default());
-    assert_eq!(policy.failure_threshold.get(), 5);
-    assert_eq!(policy.wait_duration_in_open, Duration::from_secs(60));
+    let settings = CircuitBreakerSettings::default();
+    assert_eq!(settings.failure_threshold.get(), 5);
+    assert_eq!(settings.wait_duration_in_open, Duration::from_secs(60));
 }
 
 mod property;
+mod resilience4j;

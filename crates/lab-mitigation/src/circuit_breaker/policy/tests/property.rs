@@ -139,15 +139,16 @@ proptest! {
         steps in prop::collection::vec(step(), 1..200),
     ) {
         let limits = Limits { n_permits, n_successes, n_failures };
-        let mut policy = ConsecutiveFailures::new(&CircuitBreakerSettings {
+        let settings = CircuitBreakerSettings {
             failure_threshold: NonZeroU32::new(n_failures).unwrap(),
             half_open_permits: NonZeroU32::new(n_permits).unwrap(),
             half_open_successes: NonZeroU32::new(n_successes).unwrap(),
             wait_duration_in_open: Duration::from_millis(WAIT_MS),
             slow_call_bound: Duration::from_millis(BOUND_MS),
             ..CircuitBreakerSettings::default()
-        });
+        };
         let (mut model, t0, mut now_ms) = (Model::closed(), some_instant(), 0);
+        let mut policy = policy_at(t0, &settings);
         let mut in_flight: Vec<(u32, u64, Ticket)> = Vec::new();
         for (call, step) in (0_u32..).zip(steps) {
             let now = t0 + Duration::from_millis(now_ms);
@@ -173,8 +174,8 @@ proptest! {
                 Step::End(..) | Step::Leave(_) => {}
             }
             prop_assert_eq!(policy.state(), model.state());
-            prop_assert_eq!(policy.n_probes_in_flight() as usize, model.n_probes());
-            prop_assert!(policy.n_probes_in_flight() <= n_permits);
+            prop_assert_eq!(policy.status(now).n_probes_in_flight as usize, model.n_probes());
+            prop_assert!(policy.status(now).n_probes_in_flight <= n_permits);
         }
     }
 
@@ -184,8 +185,8 @@ proptest! {
     fn events_tell_every_change_of_state_and_nothing_else(
         steps in prop::collection::vec(step(), 1..200),
     ) {
-        let mut policy = ConsecutiveFailures::new(&settings());
         let (t0, mut now_ms) = (some_instant(), 0);
+        let mut policy = policy_at(t0, &settings());
         let mut in_flight: Vec<Ticket> = Vec::new();
         for step in steps {
             let (before, now) = (policy.state(), t0 + Duration::from_millis(now_ms));

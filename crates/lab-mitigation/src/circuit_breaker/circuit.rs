@@ -1,0 +1,220 @@
+//! What all clones of a breaker and all its permits share: the policy behind a lock, its mirror
+//! in front, a mode, counts and a listener.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
+
+use crossbeam_utils::CachePadded;
+use lab_core::settings::{CircuitBreakerSettings, Mode, TripRule};
+
+use super::{
+    CallNotPermitted, CallResult, CircuitEvent, CircuitPolicy, Forced, Jitter, Ticket,
+    mirror::{Answer, Mirror},
+};
+use crate::{
+    switch::{Decisions, Effect, Switch},
+    sync::{Mutex, MutexGuard},
+    timeline::Timeline,
+};
+
+/// Called under the lock with every change of state.
+pub(super) type Listener = Box<dyn Fn(Mode, CircuitEvent) + Send + Sync>;
+
+/// One circuit, shared.
+pub(super) struct Circuit {
+    /// Read by every call and seldom written, so that every processor keeps its own copy.
+    front: CachePadded<Front>,
+    policy: CachePadded<Mutex<CircuitPolicy>>,
+    decisions: Decisions,
+    listener: Listener,
+}
+
+struct Front {
+    switch: Switch,
+    mirror: Mirror,
+    timeline: Timeline,
+    probe_timeout: Option<Duration>,
+}
+
+/// An admitted call: a [`Ticket`] with its time as the timeline counts it.
+#[derive(Debug)]
+pub(super) struct Claim {
+    cycle: u64,
+    admitted_ns: u64,
+    is_probe: bool,
+}
+
+impl Circuit {
+    pub(super) fn new(
+        settings: &CircuitBreakerSettings,
+        jitter: Jitter,
+        timeline: Timeline,
+        listener: Listener,
+    ) -> Self {
+        let policy = CircuitPolicy::new(settings, jitter, timeline.origin());
+        Self {
+            front: CachePadded::new(Front {
+                switch: Switch::new(settings.mode),
+                mirror: Mirror::new(policy.cycle(), policy.gate()),
+                timeline,
+                probe_timeout: settings.probe_timeout,
+            }),
+            policy: CachePadded::new(Mutex::new(policy)),
+            decisions: Decisions::default(),
+            listener,
+        }
+    }
+
+    /// Asks to make one call now. `None`: it passes, and its result does not count.
+    #[inline]
+    pub(super) fn try_acquire(&self) -> Result<Option<Claim>, CallNotPermitted> {
+        let mode = self.mode();
+        if mode == Mode::Off {
+            return Ok(None);
+        }
+        let now_ns = self.front.timeline.now_ns();
+        let decision = match self.front.mirror.answer(now_ns) {
+            Answer::Admitted { cycle } => Ok(Claim { cycle, admitted_ns: now_ns, is_probe: false }),
+            Answer::Rejected => Err(CallNotPermitted),
+            Answer::Unknown => self.ask(now_ns),
+        };
+        match self.decisions.apply(mode, decision) {
+            Effect::Permitted(claim) => Ok(Some(claim)),
+            // Enforced, this call would not exist, so its result must not count either.
+            Effect::WouldReject => Ok(None),
+            Effect::Rejected(refusal) => Err(refusal),
+        }
+    }
+
+    /// Records that the call ended now with `result`.
+    #[inline]
+    pub(super) fn end(&self, claim: &Claim, result: CallResult) {
+        if !self.front.mirror.is_settled(claim.cycle, result) {
+            self.record(self.now(), claim, |policy, now, ticket| {
+                policy.on_result(now, ticket, result)
+            });
+        }
+    }
+
+    /// Records that the caller left now without a result.
+    pub(super) fn abandon(&self, claim: &Claim) {
+        self.record(self.now(), claim, CircuitPolicy::on_abandoned);
+    }
+
+    /// The bound of the call: `usual`, or the probe's where that is shorter.
+    pub(super) fn call_timeout(
+        &self,
+        claim: Option<&Claim>,
+        usual: Option<Duration>,
+    ) -> Option<Duration> {
+        let is_probe = claim.is_some_and(|claim| claim.is_probe);
+        match self.front.probe_timeout.filter(|_| is_probe) {
+            Some(probe) => Some(usual.map_or(probe, |usual| usual.min(probe))),
+            None => usual,
+        }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.front.switch.mode()
+    }
+
+    /// Off forgets everything, on the way in and on the way out: a call that was admitted around
+    /// the switch must not count in what comes after.
+    pub(super) fn set_mode(&self, mode: Mode) {
+        let now = self.now();
+        let mut policy = self.lock();
+        if mode == Mode::Off || self.mode() == Mode::Off {
+            let event = policy.reset(now);
+            self.publish(&policy, event);
+        }
+        self.front.switch.set_mode(mode);
+    }
+
+    pub(super) fn force(&self, forced: Forced) {
+        let now = self.now();
+        let mut policy = self.lock();
+        let event = policy.force(now, forced);
+        self.publish(&policy, event);
+    }
+
+    pub(super) fn release(&self) {
+        let now = self.now();
+        let mut policy = self.lock();
+        policy.release(now);
+        self.publish(&policy, None);
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.front.timeline.instant(self.front.timeline.now_ns())
+    }
+
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// The policy is whole between any two statements, so a panic elsewhere does not spoil it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, CircuitPolicy> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn ask(&self, now_ns: u64) -> Result<Claim, CallNotPermitted> {
+        let now = self.front.timeline.instant(now_ns);
+        let mut policy = self.lock();
+        let admitted = policy.try_acquire(now)?;
+        self.publish(&policy, admitted.event);
+        let Ticket { cycle, is_probe, .. } = admitted.ticket;
+        Ok(Claim { cycle, admitted_ns: now_ns, is_probe })
+    }
+
+    fn record(
+        &self,
+        now: Instant,
+        claim: &Claim,
+        record: impl FnOnce(&mut CircuitPolicy, Instant, Ticket) -> Option<CircuitEvent>,
+    ) {
+        let &Claim { cycle, admitted_ns, is_probe } = claim;
+        let admitted_at = self.front.timeline.instant(admitted_ns);
+        let mut policy = self.lock();
+        let event = record(&mut policy, now, Ticket { cycle, admitted_at, is_probe });
+        self.publish(&policy, event);
+    }
+
+    /// Shows what changed to the calls that do not lock, and tells the listener. The caller holds
+    /// the lock, which keeps events in order.
+    fn publish(&self, policy: &CircuitPolicy, event: Option<CircuitEvent>) {
+        self.front.mirror.publish(policy.cycle(), policy.gate(), &self.front.timeline);
+        if let Some(event) = event {
+            // A listener that panics must not take the call with it that happened to change the
+            // state. The panic hook has told of it.
+            let tell = || (self.listener)(self.mode(), event);
+            let _ = catch_unwind(AssertUnwindSafe(tell));
+        }
+    }
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Circuit")
+            .field("switch", &self.front.switch)
+            .field("mirror", &self.front.mirror)
+            .field("decisions", &self.decisions)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The shortest duration that a breaker with `settings` measures, which is how good its clock has
+/// to be.
+pub(super) fn shortest_duration(settings: &CircuitBreakerSettings) -> Duration {
+    let bucket = (settings.trip == TripRule::TimeWindow).then_some(settings.window_duration / 10);
+    [bucket, settings.slow_call_duration_threshold]
+        .into_iter()
+        .flatten()
+        .fold(settings.wait_duration_in_open.min(settings.slow_call_bound), Duration::min)
+}
