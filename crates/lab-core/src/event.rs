@@ -42,12 +42,17 @@ pub mod kind {
     pub const STALE_SERVED: &str = "stale_served";
     /// The first request since a quiet second was refused by the rate limit.
     pub const RATE_LIMIT_REACHED: &str = "rate_limit_reached";
+    /// The dimmer began to leave auxiliary work out.
+    pub const DEGRADATION_BEGAN: &str = "degradation_began";
+    /// All auxiliary work is done again.
+    pub const DEGRADATION_ENDED: &str = "degradation_ended";
     /// A process of the trial ended although nobody asked it to; `detail.who` names it.
     pub const UNEXPECTED_DEATH: &str = "unexpected_death";
 
     /// Kinds by which the service changes behaviour: the first of them after the fault's origin
     /// is the detection.
-    pub const DETECTIONS: [&str; 3] = [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED];
+    pub const DETECTIONS: [&str; 4] =
+        [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED, DEGRADATION_BEGAN];
 }
 
 #[cfg(test)]
