@@ -8,6 +8,8 @@
 //! Every mitigation but [`call_timeout`] can be off, observe or enforce, and be switched while
 //! calls are in flight; see [`switch`].
 
+pub mod admission;
+pub mod bulkhead;
 pub mod call_timeout;
 pub mod circuit_breaker;
 pub mod clock;
