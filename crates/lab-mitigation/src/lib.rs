@@ -8,6 +8,7 @@
 //! Every mitigation but [`call_timeout`] can be off, observe or enforce, and be switched while
 //! calls are in flight; see [`switch`].
 
+pub mod adaptive_concurrency;
 pub mod admission;
 pub mod bulkhead;
 pub mod call_timeout;
