@@ -15,5 +15,6 @@ pub mod call_timeout;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod local_cache;
+pub mod priority_shedding;
 pub mod rate_limit;
 pub mod switch;
