@@ -14,6 +14,7 @@ pub mod bulkhead;
 pub mod call_timeout;
 pub mod circuit_breaker;
 pub mod clock;
+pub mod graceful_degradation;
 pub mod local_cache;
 pub mod priority_shedding;
 pub mod rate_limit;
