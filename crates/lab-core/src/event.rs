@@ -46,12 +46,17 @@ pub mod kind {
     pub const REFILL_BEGAN: &str = "refill_began";
     /// The paced refill is over: every miss is let through again.
     pub const REFILL_ENDED: &str = "refill_ended";
+    /// The dimmer began to leave auxiliary work out.
+    pub const DEGRADATION_BEGAN: &str = "degradation_began";
+    /// All auxiliary work is done again.
+    pub const DEGRADATION_ENDED: &str = "degradation_ended";
     /// A process of the trial ended although nobody asked it to; `detail.who` names it.
     pub const UNEXPECTED_DEATH: &str = "unexpected_death";
 
     /// Kinds by which the service changes behaviour: the first of them after the fault's origin
     /// is the detection.
-    pub const DETECTIONS: [&str; 3] = [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED];
+    pub const DETECTIONS: [&str; 4] =
+        [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED, DEGRADATION_BEGAN];
 }
 
 #[cfg(test)]

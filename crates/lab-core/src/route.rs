@@ -47,12 +47,19 @@ impl Route {
         }
     }
 
-    /// Whether the business stops without it (core) or goes on (auxiliary).
-    pub fn is_core(self) -> bool {
+    /// Whether the business stops without it.
+    pub fn class(self) -> RouteClass {
         match self {
-            Self::Product | Self::Sessions | Self::Me | Self::Orders => true,
-            Self::Home | Self::Recommendations | Self::Views => false,
+            Self::Home | Self::Product | Self::Sessions | Self::Me | Self::Orders => {
+                RouteClass::Core
+            }
+            Self::Recommendations | Self::Views => RouteClass::Auxiliary,
         }
+    }
+
+    /// Whether its class is core.
+    pub fn is_core(self) -> bool {
+        self.class() == RouteClass::Core
     }
 
     /// Whether normal days serve it from the shared cache, else from a query.
@@ -72,9 +79,43 @@ impl Route {
     }
 }
 
+/// What a route is to the business. Under overload the auxiliary work goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteClass {
+    /// The business stops without it.
+    Core,
+    /// The business goes on without it.
+    Auxiliary,
+}
+
+impl RouteClass {
+    /// Both classes, core first.
+    pub const ALL: [Self; 2] = [Self::Core, Self::Auxiliary];
+
+    /// The name used in artifacts and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Auxiliary => "auxiliary",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_recommendations_and_view_counts_can_be_done_without() {
+        let auxiliary: Vec<_> =
+            Route::ALL.into_iter().filter(|it| it.class() == RouteClass::Auxiliary).collect();
+        assert_eq!(auxiliary, [Route::Recommendations, Route::Views]);
+        for class in RouteClass::ALL {
+            let json = serde_json::to_string(&class).unwrap();
+            assert_eq!(json, format!("\"{}\"", class.name()));
+        }
+    }
 
     #[test]
     fn every_route_survives_its_code() {

@@ -11,15 +11,20 @@
 //! Every mitigation but [`call_timeout`] and [`session_token`] can be off, observe or enforce, and
 //! be switched while calls are in flight; see [`switch`].
 
+pub mod adaptive_concurrency;
+pub mod admission;
 pub mod async_queue;
 pub mod batch_writes;
+pub mod bulkhead;
 pub mod call_timeout;
 pub mod circuit_breaker;
 pub mod clock;
 pub mod coalesce;
 pub mod deadline;
+pub mod graceful_degradation;
 pub mod local_cache;
 pub mod paced_refill;
+pub mod priority_shedding;
 pub mod rate_limit;
 pub mod retry;
 pub mod session_token;

@@ -19,10 +19,17 @@ use std::{
 
 use lab_core::{
     seed::Seed,
-    settings::{CircuitBreakerSettings, Mode, RateLimitSettings},
+    settings::{
+        AdaptiveConcurrencySettings, CircuitBreakerSettings, CompartmentSettings, Mode,
+        RateLimitSettings,
+    },
     units::PerSec,
 };
 use lab_mitigation::{
+    adaptive_concurrency::{
+        AdaptiveConcurrency, AdaptiveConcurrencyError, AdaptiveConcurrencyLayer, SampleResult,
+    },
+    bulkhead::{Bulkhead, BulkheadError, BulkheadFull, BulkheadLayer},
     call_timeout::{CallTimeoutError, CallTimeoutLayer},
     circuit_breaker::{
         CallResult, CircuitBreaker, CircuitBreakerError, CircuitBreakerLayer, Jitter,
@@ -64,6 +71,32 @@ fn rate_limit_layer() -> RateLimitLayer {
         ..RateLimitSettings::default()
     };
     RateLimitLayer::new(RateLimit::new(&settings).unwrap())
+}
+
+fn bulkhead(max_concurrent_calls: u32) -> Bulkhead {
+    let settings = CompartmentSettings {
+        max_concurrent_calls: NonZeroU32::new(max_concurrent_calls).unwrap(),
+        max_wait_duration: Duration::from_secs(1),
+    };
+    Bulkhead::new(Mode::Enforce, &settings)
+}
+
+fn limiter(initial_limit: u32) -> AdaptiveConcurrency {
+    AdaptiveConcurrency::new(&AdaptiveConcurrencySettings {
+        mode: Mode::Enforce,
+        initial_limit: NonZeroU32::new(initial_limit).unwrap(),
+        max_wait_duration: Duration::from_secs(1),
+        ..AdaptiveConcurrencySettings::default()
+    })
+}
+
+fn limiter_layer(
+    limiter: AdaptiveConcurrency,
+) -> impl Layer<Inner, Service = impl Guarded<AdaptiveConcurrencyError<Reset>>> {
+    AdaptiveConcurrencyLayer::new(limiter, |result: &Result<&'static str, Reset>| match result {
+        Ok(_) => SampleResult::Success,
+        Err(_) => SampleResult::Dropped,
+    })
 }
 
 /// The service that a layer makes of [`Inner`].
@@ -189,4 +222,65 @@ async fn the_timeout_keeps_the_contract_of_a_layer() {
 #[tokio::test(start_paused = true)]
 async fn the_rate_limit_keeps_the_contract_of_a_layer() {
     check_contract(rate_limit_layer, RateLimitError::Inner).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bulkhead_keeps_the_contract_of_a_layer() {
+    check_contract(|| BulkheadLayer::new(bulkhead(10)), BulkheadError::Inner).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limiter_keeps_the_contract_of_a_layer() {
+    check_contract(|| limiter_layer(limiter(10)), AdaptiveConcurrencyError::Inner).await;
+}
+
+/// Checks a layer with one place: the second call waits for the first, without a call to a service
+/// that was not asked, and a place is given back however its call ends.
+async fn check_one_place<E: Debug + PartialEq>(layer: impl Layer<Inner, Service: Guarded<E>>) {
+    let (inner, probe) = controlled();
+    let mut service = layer.layer(inner);
+    let mut context = Context::from_waker(Waker::noop());
+    let first = service.ready().await.unwrap().call(1);
+    let mut second = service.ready().await.unwrap().call(2);
+    let mut third = service.ready().await.unwrap().call(3);
+    assert!(std::pin::Pin::new(&mut second).poll(&mut context).is_pending());
+    assert!(std::pin::Pin::new(&mut third).poll(&mut context).is_pending());
+    assert_eq!(probe.counts().n_calls, 1, "the others wait");
+    drop(second);
+    drop(first);
+    assert!(std::pin::Pin::new(&mut third).poll(&mut context).is_pending());
+    assert_eq!(probe.respond(Ok("gone")), Some(1));
+    assert_eq!(probe.respond(Ok("page")), Some(3), "who left the queue is passed over");
+    assert_eq!(third.await, Ok("page"));
+    let fourth = service.ready().await.unwrap().call(4);
+    assert_eq!(probe.respond(Err(Reset(4))), Some(4), "an answered call gave its place back");
+    assert!(fourth.await.is_err());
+    let fifth = service.ready().await.unwrap().call(5);
+    assert_eq!(probe.respond(Ok("page")), Some(5), "and so did a failed one");
+    assert_eq!(fifth.await, Ok("page"));
+    assert_eq!(probe.counts().n_calls_without_readiness, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulkheads_call_waits_for_its_place_and_gives_it_back() {
+    check_one_place(BulkheadLayer::new(bulkhead(1))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limiters_call_waits_for_its_place_and_gives_it_back() {
+    check_one_place(limiter_layer(limiter(1))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bulkheads_call_that_gets_no_place_in_time_is_refused_and_never_made() {
+    let (inner, probe) = controlled::<u32, &str, Reset>();
+    let mut service = BulkheadLayer::new(bulkhead(1)).layer(inner);
+    let _first = service.ready().await.unwrap().call(1);
+    let refused = service.ready().await.unwrap().call(2).await.unwrap_err();
+    let BulkheadError::Full(BulkheadFull { in_flight, max_concurrent_calls, waited }) = refused
+    else {
+        panic!("the inner service was not called: {refused:?}");
+    };
+    assert_eq!((in_flight, max_concurrent_calls, probe.counts().n_calls), (1, 1, 1));
+    assert!(Duration::from_secs(1) <= waited);
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt::Debug, num::NonZeroU32, time::Duration};
 
+use crate::units::Ratio;
+
 /// A setting that cannot work, alone or beside another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("settings.{key} must be {allowed}, got {got}")]
@@ -29,6 +31,23 @@ pub(super) fn above_zero(key: &str, got: Duration) -> Result<(), SettingsError> 
 /// Refuses a duration of zero where one is set.
 pub(super) fn above_zero_if_set(key: &str, got: Option<Duration>) -> Result<(), SettingsError> {
     got.map_or(Ok(()), |got| above_zero(key, got))
+}
+
+/// The longest bounded wait that makes sense in front of a user.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Refuses a wait that no user would sit through. Zero is allowed: it means not to wait.
+pub(super) fn at_most_a_minute(key: &str, got: Duration) -> Result<(), SettingsError> {
+    if got <= WAIT_MAX {
+        Ok(())
+    } else {
+        Err(SettingsError::new(key, format!("at most {WAIT_MAX:?}"), got))
+    }
+}
+
+/// A ratio that stands in a default.
+pub(super) fn ratio(value: f64) -> Ratio {
+    Ratio::new(value).expect("a default ratio is from 0 to 1")
 }
 
 /// A count that stands in a default.

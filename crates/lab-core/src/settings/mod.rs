@@ -4,15 +4,19 @@
 //! is the default of the library concerned. `None` therefore means "as shipped", not "zero".
 //! Each file checks its own keys; what two of them must agree on is checked here.
 
+mod adaptive_concurrency;
 mod async_queue;
 mod batch_writes;
+mod bulkhead;
 mod check;
 mod circuit_breaker;
 mod coalesce;
 mod deadline_propagation;
 mod dependencies;
+mod graceful_degradation;
 mod local_cache;
 mod paced_refill;
+mod priority_shedding;
 mod rate_limit;
 mod retry;
 mod session;
@@ -21,15 +25,19 @@ mod static_snapshot;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    adaptive_concurrency::{AdaptiveConcurrencySettings, LimitAlgorithm},
     async_queue::AsyncQueueSettings,
     batch_writes::BatchWritesSettings,
+    bulkhead::{BulkheadSettings, CompartmentSettings},
     check::SettingsError,
     circuit_breaker::{CircuitBreakerSettings, OpenBackoffSettings, TripRule},
     coalesce::{CoalesceSettings, FillLifetime},
     deadline_propagation::DeadlinePropagationSettings,
     dependencies::{CacheMode, DatabaseSettings, PageQuery, RedisSettings},
+    graceful_degradation::{GracefulDegradationSettings, PressureSignal},
     local_cache::LocalCacheSettings,
     paced_refill::PacedRefillSettings,
+    priority_shedding::PrioritySheddingSettings,
     rate_limit::RateLimitSettings,
     retry::{RetryBudgetKind, RetrySettings},
     session::{SessionSettings, SessionStore},
@@ -83,6 +91,14 @@ pub struct Settings {
     pub session: SessionSettings,
     /// Pages rendered ahead.
     pub static_snapshot: StaticSnapshotSettings,
+    /// The caps on calls in flight to the database, one per route class.
+    pub bulkhead: BulkheadSettings,
+    /// The limit on calls in flight to the database that finds its own size.
+    pub adaptive_concurrency: AdaptiveConcurrencySettings,
+    /// The queue before the database that lets core routes in first.
+    pub priority_shedding: PrioritySheddingSettings,
+    /// The dimmer on auxiliary work.
+    pub graceful_degradation: GracefulDegradationSettings,
 }
 
 impl Settings {
@@ -93,6 +109,10 @@ impl Settings {
         self.circuit_breaker.validate()?;
         self.local_cache.validate()?;
         self.rate_limit.validate()?;
+        self.bulkhead.validate()?;
+        self.adaptive_concurrency.validate()?;
+        self.priority_shedding.validate()?;
+        self.graceful_degradation.validate()?;
         self.paced_refill.validate()?;
         self.retry.validate()?;
         self.deadline_propagation.validate()?;
@@ -223,6 +243,23 @@ mod tests {
             ("[static_snapshot]\nrebuild_interval = \"0s\"", "static_snapshot.rebuild_interval"),
             ("[static_snapshot]\nmode = \"enforce\"\nsize_bytes_max = 0", "at least 1 when"),
             ("[static_snapshot]\nmax_age = \"59s\"", "static_snapshot.rebuild_interval (60s)"),
+            ("[bulkhead.core]\nmax_concurrent_calls = 0", "nonzero"),
+            ("[bulkhead.auxiliary]\nmax_wait_duration = \"2h\"", "auxiliary.max_wait_duration"),
+            ("[adaptive_concurrency]\nmin_limit = 300", "at most adaptive_concurrency.max_limit"),
+            ("[adaptive_concurrency]\ninitial_limit = 201", "from 1 to 200"),
+            ("[adaptive_concurrency]\nbackoff_ratio = 1.0", "at least 0.5 and below 1"),
+            ("[adaptive_concurrency]\nrtt_tolerance = 0.9", "at least 1"),
+            ("[adaptive_concurrency]\nsmoothing_ratio = 0.0", "above 0"),
+            ("[adaptive_concurrency]\nqueue_allowance = 0", "nonzero"),
+            ("[adaptive_concurrency]\nshort_window = \"0s\"", "short_window"),
+            ("[priority_shedding]\nmax_concurrent_calls = 0", "nonzero"),
+            ("[priority_shedding]\ntarget = \"0s\"", "priority_shedding.target"),
+            ("[priority_shedding]\ntarget = \"200ms\"", "at most priority_shedding.interval"),
+            ("[graceful_degradation]\npole = 1.0", "below 1"),
+            ("[graceful_degradation]\nrecovery_step = 0.0", "above 0"),
+            ("[graceful_degradation]\nperiod = \"0s\"", "graceful_degradation.period"),
+            ("[graceful_degradation]\nconnection_demand_target = 0.0", "above 0"),
+            ("[graceful_degradation]\nresponse_time_target = \"0s\"", "response_time_target"),
         ] {
             let error = parse(toml).unwrap_err();
             assert!(error.contains(part), "{toml}: {error}");
