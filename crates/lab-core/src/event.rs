@@ -50,13 +50,15 @@ pub mod kind {
     pub const DEGRADATION_BEGAN: &str = "degradation_began";
     /// All auxiliary work is done again.
     pub const DEGRADATION_ENDED: &str = "degradation_ended";
+    /// An operator switched a mitigation; `detail.mitigation` and `detail.mode` say which, to what.
+    pub const MITIGATION_SWITCHED: &str = "mitigation_switched";
     /// A process of the trial ended although nobody asked it to; `detail.who` names it.
     pub const UNEXPECTED_DEATH: &str = "unexpected_death";
 
     /// Kinds by which the service changes behaviour: the first of them after the fault's origin
     /// is the detection.
-    pub const DETECTIONS: [&str; 4] =
-        [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED, DEGRADATION_BEGAN];
+    pub const DETECTIONS: [&str; 5] =
+        [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED, DEGRADATION_BEGAN, MITIGATION_SWITCHED];
 }
 
 #[cfg(test)]

@@ -9,6 +9,31 @@ use crate::{
     catalogue::CatalogueSpec, clock::MonotonicNs, seed::Seed, settings::Settings, units::Ratio,
 };
 
+/// The header in which a client states how long it will wait for the answer, in whole milliseconds
+/// from the arrival of the request.
+pub const BUDGET_HEADER: &str = "x-budget-ms";
+
+/// Names of the switches on the target's internal port (`POST /internal/mitigations/<name>`), in
+/// order: what an operator can turn on and off while the service runs.
+pub const SWITCHES: [&str; 16] = [
+    "adaptive_concurrency",
+    "async_queue",
+    "batch_writes",
+    "bulkhead",
+    "circuit_breaker",
+    "coalesce",
+    "deadline_propagation",
+    "graceful_degradation",
+    "local_cache",
+    "optimized_query",
+    "paced_refill",
+    "pool_raise",
+    "priority_shedding",
+    "rate_limit",
+    "retry",
+    "static_snapshot",
+];
+
 /// Everything the target service is started with. Written by the lab as JSON, one file per trial.
 ///
 /// The service's commands all take it: `serve`, `seed` (schema and data set, once per stack) and
@@ -40,6 +65,10 @@ pub struct TargetConfig {
     pub settings: Settings,
     /// Where the service appends its events as JSON lines ([`TargetEvent`]).
     pub events_path: PathBuf,
+    /// Folder for what the service itself must not lose, such as queued writes. It is kept from one
+    /// start to the next.
+    #[serde(default)]
+    pub state_path: PathBuf,
     /// Requests per second of cached routes that the schedule will offer: what a local cache
     /// would have been filled by.
     pub cached_reads_per_sec: f64,

@@ -10,8 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     machine::{
-        BASE,
-        run_dir::{DeadRun, dead_runs},
+        BASE, cpu_quota,
+        run_dir::{DeadRun, dead_runs, is_alive},
     },
     process::registry::Entry,
     stack::{docker, postgres},
@@ -56,6 +56,9 @@ impl fmt::Display for Cleaned {
 pub async fn run() -> Cleaned {
     let mut cleaned = run_in(Path::new(BASE)).await;
     cleaned.containers = docker::reap_dead_runs().await;
+    let (groups, failures) = cpu_quota::remove_leftovers(|id| is_alive(Path::new(BASE), id));
+    cleaned.folders.extend(groups.iter().map(|it| it.display().to_string()));
+    cleaned.failures.extend(failures.iter().map(ToString::to_string));
     cleaned
 }
 

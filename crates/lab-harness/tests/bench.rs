@@ -6,70 +6,16 @@
 
 mod lab;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{fs, path::Path};
 
-use lab::Lab;
+use lab::{Lab, kill, leftovers, one_at_a_time, read, summary};
 use lab_core::{
-    artifact::{raw::FinalCounts, summary::Summary},
+    artifact::raw::FinalCounts,
     event::{Event, kind},
     outcome::Outcome,
     sample::decode_file,
 };
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
-
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
-    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn summary(out: &Path) -> Summary {
-    read(&out.join("summary.json"))
-}
-
-/// Processes of a run into `scratch` that are still there, and servers of any run.
-fn leftovers(scratch: &TempDir) -> Vec<String> {
-    processes()
-        .filter(|it| it.command.contains(RUNS) || it.folder.starts_with(scratch.path()))
-        .map(|it| it.command)
-        .collect()
-}
-
-/// Where runs keep their servers.
-const RUNS: &str = "/var/tmp/outage-lab/run-";
-
-struct Process {
-    pid: i32,
-    command: String,
-    folder: PathBuf,
-}
-
-fn processes() -> impl Iterator<Item = Process> {
-    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let command = fs::read(entry.path().join("cmdline")).ok()?;
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        let folder = fs::read_link(entry.path().join("cwd")).ok()?;
-        Some(Process { pid, command, folder })
-    })
-}
-
-/// Kills the process of a trial in `scratch` whose command has `part`.
-fn kill(scratch: &TempDir, part: &str) {
-    let mut found =
-        processes().filter(|it| it.folder.starts_with(scratch.path()) && it.command.contains(part));
-    let process = found.next().unwrap_or_else(|| panic!("no process with {part}"));
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid), Signal::SIGKILL).unwrap();
-}
 
 #[test]
 fn a_smoke_trial_leaves_every_artifact_and_every_request_has_one_outcome() {

@@ -36,6 +36,9 @@ pub enum ConfigError {
         /// The address.
         got: SocketAddr,
     },
+    /// Queued writes would land wherever the service happens to be started.
+    #[error("state_path must not be empty")]
+    EmptyStatePath,
     /// Anybody could use the internal port.
     #[error("internal_token must not be empty")]
     EmptyToken,
@@ -53,6 +56,9 @@ pub fn read(path: &Path) -> Result<TargetConfig, ConfigError> {
     }
     if config.internal_token.is_empty() {
         return Err(ConfigError::EmptyToken);
+    }
+    if config.state_path.as_os_str().is_empty() {
+        return Err(ConfigError::EmptyStatePath);
     }
     Ok(config)
 }
@@ -79,6 +85,7 @@ pub(crate) mod tests {
             "seed": 7,
             "settings": {},
             "events_path": "events.jsonl",
+            "state_path": "state",
             "cached_reads_per_sec": 100.0,
             "zipf_exponent": 1.0,
         }))
@@ -101,6 +108,8 @@ pub(crate) mod tests {
         assert!(error.contains("internal_listen"), "{error}");
         let error = check(|it| it.internal_token.clear()).unwrap_err();
         assert!(error.contains("internal_token"), "{error}");
+        let error = check(|it| it.state_path = PathBuf::new()).unwrap_err();
+        assert!(error.contains("state_path"), "{error}");
         let error = check(|it| it.settings.redis.call_timeout = Some(std::time::Duration::ZERO));
         assert!(error.unwrap_err().contains("redis.call_timeout"));
         let missing = read(Path::new("/nonexistent/target.json")).unwrap_err().to_string();

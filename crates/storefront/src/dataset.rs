@@ -2,12 +2,20 @@
 
 use std::time::Duration;
 
-use lab_core::{catalogue::Catalogue, settings::DatabaseSettings, target::TargetConfig};
+use lab_core::{
+    catalogue::Catalogue,
+    settings::{DatabaseSettings, PageQuery},
+    target::TargetConfig,
+};
 use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
 use tokio_postgres::NoTls;
 
 use crate::{
-    database::{connect_config, schema},
+    database::{
+        connect_config,
+        schema::{self, Document},
+    },
+    page::PageKey,
     preload,
 };
 
@@ -59,6 +67,15 @@ pub async fn reset(config: &TargetConfig) -> Result<(), DatasetError> {
     schema::reset(&client).await.map_err(DatasetError::Database)?;
     let () = redis::cmd("FLUSHALL").query_async(&mut redis).await.map_err(DatasetError::Redis)?;
     let catalogue = Catalogue::generate(&config.catalogue);
+    if config.settings.page_query == PageQuery::Denormalized {
+        let documents = catalogue.products().map(|row| Document {
+            product_id: row.id,
+            page: preload::body(&catalogue, PageKey::Product(row.id)),
+            recommendations: preload::body(&catalogue, PageKey::Recommendations(row.id)),
+        });
+        let written = schema::write_documents(&client, documents).await;
+        written.map_err(DatasetError::Database)?;
+    }
     let entries = preload::shared_cache(config, &catalogue);
     for batch in entries.chunks(REDIS_BATCH) {
         let mut pipeline = redis::pipe();

@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use lab_core::outcome::{Outcome, ServedBy};
 use lab_mitigation::{
-    call_timeout::CallTimeout, circuit_breaker::CallNotPermitted, rate_limit::RateLimited,
+    adaptive_concurrency::ConcurrencyLimited, async_queue::QueueError, batch_writes::BufferFull,
+    bulkhead::BulkheadFull, call_timeout::CallTimeout, circuit_breaker::CallNotPermitted,
+    deadline::DeadlineExceeded, paced_refill::Deferred, priority_shedding::Shed,
+    rate_limit::RateLimited,
 };
 
 /// A Redis call that gave no answer.
@@ -17,6 +20,9 @@ pub(crate) enum CacheError {
     /// Its own bound passed.
     #[error("redis: {0}")]
     TimedOut(#[from] CallTimeout),
+    /// The request's own time was up.
+    #[error(transparent)]
+    DeadlineExceeded(#[from] DeadlineExceeded),
     /// The library gave up, or Redis said no.
     #[error("redis: {0}")]
     Redis(#[from] redis::RedisError),
@@ -34,6 +40,9 @@ pub(crate) enum DatabaseError {
     /// The pool is closed: the service is stopping.
     #[error("the pool is closed")]
     PoolClosed,
+    /// The request's own time was up.
+    #[error(transparent)]
+    DeadlineExceeded(#[from] DeadlineExceeded),
     /// PostgreSQL cancelled it after `statement_timeout`.
     #[error("statement cancelled after statement_timeout")]
     StatementTimeout,
@@ -43,6 +52,29 @@ pub(crate) enum DatabaseError {
     /// PostgreSQL refused or failed it, or the connection broke.
     #[error("postgres: {0}")]
     Statement(#[source] tokio_postgres::Error),
+}
+
+impl DatabaseError {
+    /// Whether it says that the database is asked for more than it can do.
+    pub(crate) fn is_overload(&self) -> bool {
+        match self {
+            Self::AcquireTimeout { .. } | Self::StatementTimeout | Self::DeadlineExceeded(_) => {
+                true
+            }
+            Self::PoolClosed | Self::Connect(_) | Self::Statement(_) => false,
+        }
+    }
+
+    /// Whether the same call may well succeed the next time.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::AcquireTimeout { .. }
+            | Self::StatementTimeout
+            | Self::Connect(_)
+            | Self::Statement(_) => true,
+            Self::PoolClosed | Self::DeadlineExceeded(_) => false,
+        }
+    }
 }
 
 /// A request that the service understood and could not serve.
@@ -57,6 +89,36 @@ pub(crate) enum ServiceError {
     /// The quota of pages read from the database is spent.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
+    /// The count of the quota is in Redis, which does not answer.
+    #[error("rate limited: the limit's own store does not answer: {0}")]
+    LimiterLost(#[source] CacheError),
+    /// The cache is being filled again, at a bounded rate.
+    #[error(transparent)]
+    Deferred(#[from] Deferred),
+    /// The class's share of the database is taken.
+    #[error(transparent)]
+    BulkheadFull(#[from] BulkheadFull),
+    /// The limit on calls in flight to the database is reached.
+    #[error(transparent)]
+    ConcurrencyLimited(#[from] ConcurrencyLimited),
+    /// The queue before the database let somebody else in.
+    #[error(transparent)]
+    Shed(#[from] Shed),
+    /// The buffer of view counts has no room.
+    #[error(transparent)]
+    BufferFull(#[from] BufferFull),
+    /// The queue on disk has no room, or its disk failed.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The request's own time was up.
+    #[error(transparent)]
+    DeadlineExceeded(#[from] DeadlineExceeded),
+    /// The wait for a shared read had a bound, and it passed.
+    #[error("shared read: {0}")]
+    FillTimedOut(#[source] CallTimeout),
+    /// The shared read ended without a result.
+    #[error("the read that this request waited for was lost")]
+    FillLost,
 }
 
 impl ServiceError {
@@ -70,13 +132,24 @@ impl ServiceError {
             Self::Cache(CacheError::TimedOut(_) | CacheError::Redis(_)) => {
                 Outcome::DependencyFailed
             }
-            Self::Database(
-                DatabaseError::AcquireTimeout { .. } | DatabaseError::StatementTimeout,
-            ) => Outcome::TimedOut,
+            Self::Cache(CacheError::DeadlineExceeded(_))
+            | Self::Database(
+                DatabaseError::AcquireTimeout { .. }
+                | DatabaseError::StatementTimeout
+                | DatabaseError::DeadlineExceeded(_),
+            )
+            | Self::DeadlineExceeded(_)
+            | Self::FillTimedOut(_) => Outcome::TimedOut,
             Self::Database(
                 DatabaseError::PoolClosed | DatabaseError::Connect(_) | DatabaseError::Statement(_),
             ) => Outcome::DependencyFailed,
-            Self::RateLimited(_) => Outcome::RateLimited,
+            Self::RateLimited(_) | Self::LimiterLost(_) | Self::Deferred(_) => Outcome::RateLimited,
+            Self::BulkheadFull(_)
+            | Self::ConcurrencyLimited(_)
+            | Self::Shed(_)
+            | Self::BufferFull(_)
+            | Self::Queue(QueueError::Full(_)) => Outcome::Shed,
+            Self::Queue(_) | Self::FillLost => Outcome::DependencyFailed,
         }
     }
 
@@ -84,8 +157,17 @@ impl ServiceError {
     pub(crate) fn served_by(&self) -> ServedBy {
         match self {
             Self::Cache(_) => ServedBy::Redis,
-            Self::Database(_) => ServedBy::Database,
-            Self::RateLimited(_) => ServedBy::Shed,
+            Self::Database(_) | Self::FillTimedOut(_) | Self::FillLost => ServedBy::Database,
+            Self::Queue(QueueError::Full(_)) => ServedBy::Shed,
+            Self::Queue(_) => ServedBy::Local,
+            Self::RateLimited(_)
+            | Self::LimiterLost(_)
+            | Self::Deferred(_)
+            | Self::BulkheadFull(_)
+            | Self::ConcurrencyLimited(_)
+            | Self::Shed(_)
+            | Self::BufferFull(_)
+            | Self::DeadlineExceeded(_) => ServedBy::Shed,
         }
     }
 }

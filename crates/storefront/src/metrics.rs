@@ -60,8 +60,8 @@ impl Metrics {
 
 /// Figures that the service keeps anyway are copied when they are scraped.
 fn record(shop: &Shop) {
-    let database = shop.pages.database.totals();
-    let (pending, in_use) = shop.pages.database.pending_and_in_use();
+    let database = shop.database().totals();
+    let (pending, in_use) = shop.database().pending_and_in_use();
     let idle = database.pool_size.saturating_sub(in_use);
     gauge!("db.client.connection.count", "state" => "used").set(f64::from(in_use));
     gauge!("db.client.connection.count", "state" => "idle").set(f64::from(idle));
@@ -70,6 +70,7 @@ fn record(shop: &Shop) {
     counter!("db.client.connection.timeouts").absolute(database.acquire_timeouts);
     counter!("db.client.statements").absolute(database.statements_sent);
     counter!("db.client.statements_failed").absolute(database.statements_failed);
+    counter!("db.client.statements_cancelled").absolute(database.statements_cancelled);
     let totals = &shop.totals;
     let copied: [(&'static str, &Counter); 5] = [
         ("storefront.requests", &totals.requests),

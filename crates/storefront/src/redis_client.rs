@@ -1,28 +1,58 @@
-//! The one way to Redis: breaker, then bound, then the library.
+//! The one way to Redis: retry, then breaker, then bound, then the library.
 //!
-//! The bound stands inside the breaker, so that the breaker sees a silent Redis as failures while
-//! the users are still waiting. The library itself would make every call wait for its reconnect,
-//! longer than any user does.
+//! The breaker is inside the retry, so that an open circuit is not asked again: what it refuses is
+//! not retried. The bound stands inside the breaker, so that the breaker sees a silent Redis as
+//! failures while the users are still waiting; the library itself would make every call wait for
+//! its reconnect, longer than any user does. What is left of the user's time bounds each attempt
+//! as well, and an attempt that it cut short says nothing about Redis.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use lab_core::target::TargetConfig;
-use lab_mitigation::{call_timeout::bounded, circuit_breaker::CircuitBreaker};
+use lab_mitigation::{
+    circuit_breaker::CircuitBreaker,
+    deadline::{DeadlineError, DeadlinePropagation},
+    paced_refill::PacedRefill,
+    retry::{Retry, Retryable},
+};
 use redis::{
     Client, FromRedisValue, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::time::Instant;
 
-use crate::{error::CacheError, totals::Totals};
+use crate::{error::CacheError, request::RequestContext, totals::Totals};
 
 /// A Redis connection shared by all requests. Cloning gives the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct RedisClient {
     connection: ConnectionManager,
-    breaker: CircuitBreaker,
-    call_timeout: Option<std::time::Duration>,
+    guards: Guards,
+    call_timeout: Option<Duration>,
     totals: Arc<Totals>,
+    /// Calls that failed since the last that did not.
+    n_failed_in_a_row: Arc<AtomicU32>,
+}
+
+/// Failures in a row after which the next answer is a recovery, and not the end of a hiccup: the
+/// breaker's usual threshold.
+const FAILURES_OF_AN_OUTAGE: u32 = 5;
+
+/// What stands between a request and Redis.
+#[derive(Clone, Debug)]
+pub(crate) struct Guards {
+    pub(crate) retry: Retry,
+    pub(crate) breaker: CircuitBreaker,
+    pub(crate) deadlines: DeadlinePropagation,
+    /// Is told when Redis answers again.
+    pub(crate) paced_refill: PacedRefill,
 }
 
 impl RedisClient {
@@ -31,7 +61,7 @@ impl RedisClient {
     /// **Errors**: the address is no address of Redis.
     pub(crate) fn new(
         config: &TargetConfig,
-        breaker: CircuitBreaker,
+        guards: Guards,
         totals: Arc<Totals>,
     ) -> RedisResult<Self> {
         let settings = &config.settings.redis;
@@ -42,9 +72,10 @@ impl RedisClient {
         let client = Client::open(format!("redis://{}/", config.redis))?;
         Ok(Self {
             connection: ConnectionManager::new_lazy_with_config(client, manager)?,
-            breaker,
+            guards,
             call_timeout: settings.call_timeout,
             totals,
+            n_failed_in_a_row: Arc::default(),
         })
     }
 
@@ -55,10 +86,13 @@ impl RedisClient {
     /// left.
     pub(crate) async fn command<T: FromRedisValue>(
         &self,
+        context: RequestContext,
         command: &redis::Cmd,
     ) -> Result<T, CacheError> {
-        let mut connection = self.connection.clone();
-        self.guarded(async { command.query_async(&mut connection).await }).await
+        let send = |mut connection: ConnectionManager| async move {
+            command.query_async(&mut connection).await
+        };
+        self.guarded(context, send).await
     }
 
     /// Sends several commands at once, as one transaction if the pipeline says so.
@@ -66,13 +100,16 @@ impl RedisClient {
     /// **Errors**, **Cancellation**: as [`RedisClient::command`].
     pub(crate) async fn pipeline<T: FromRedisValue>(
         &self,
+        context: RequestContext,
         pipeline: &redis::Pipeline,
     ) -> Result<T, CacheError> {
-        let mut connection = self.connection.clone();
-        self.guarded(async { pipeline.query_async(&mut connection).await }).await
+        let send = |mut connection: ConnectionManager| async move {
+            pipeline.query_async(&mut connection).await
+        };
+        self.guarded(context, send).await
     }
 
-    /// Connects, past the breaker and the bound: nobody waits for it.
+    /// Connects, past every guard: nobody waits for it.
     pub(crate) async fn connect(&self) {
         let mut connection = self.connection.clone();
         let ping: RedisResult<()> = redis::cmd("PING").query_async(&mut connection).await;
@@ -81,33 +118,78 @@ impl RedisClient {
         }
     }
 
-    /// The breaker that guards every call.
-    pub(crate) fn breaker(&self) -> &CircuitBreaker {
-        &self.breaker
+    /// What guards every call.
+    pub(crate) fn guards(&self) -> &Guards {
+        &self.guards
     }
 
-    async fn guarded<T>(
+    async fn guarded<T, F>(
         &self,
+        context: RequestContext,
+        send: impl Fn(ConnectionManager) -> F,
+    ) -> Result<T, CacheError>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let deadline = Some(context.deadline.at());
+        let attempt = |_| async {
+            let result = self.attempt(context, send(self.connection.clone())).await;
+            match &result {
+                Ok(_) => self.on_answer(),
+                Err(error) => self.on_error(error),
+            }
+            result
+        };
+        self.guards.retry.run(deadline, is_retryable, attempt).await
+    }
+
+    fn on_answer(&self) {
+        // Looked at before it is written: in healthy days this is shared and never changes.
+        if self.n_failed_in_a_row.load(Relaxed) != 0
+            && FAILURES_OF_AN_OUTAGE <= self.n_failed_in_a_row.swap(0, Relaxed)
+        {
+            self.guards.paced_refill.on_recovered(Instant::now().into_std());
+        }
+    }
+
+    fn on_error(&self, error: &CacheError) {
+        self.totals.redis_errors.add_one();
+        if matches!(error, CacheError::TimedOut(_) | CacheError::Redis(_)) {
+            self.n_failed_in_a_row.fetch_add(1, Relaxed);
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        context: RequestContext,
         call: impl Future<Output = RedisResult<T>>,
     ) -> Result<T, CacheError> {
-        let result = self.call(call).await;
-        if result.is_err() {
-            self.totals.redis_errors.add_one();
+        let permit = self.guards.breaker.try_acquire()?;
+        let bound = permit.call_timeout(self.call_timeout);
+        match self.guards.deadlines.within(context.deadline, bound, call).await {
+            Ok(Ok(reply)) => {
+                permit.on_success();
+                Ok(reply)
+            }
+            Ok(Err(error)) => {
+                permit.on_failure();
+                Err(error.into())
+            }
+            Err(DeadlineError::TimedOut(timeout)) => {
+                permit.on_failure();
+                Err(timeout.into())
+            }
+            // The user's time was up, not Redis': the permit's own rule says what that tells.
+            Err(DeadlineError::Exceeded(exceeded)) => Err(exceeded.into()),
         }
-        result
     }
+}
 
-    async fn call<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, CacheError> {
-        let permit = self.breaker.try_acquire(Instant::now().into_std())?;
-        let reply = match bounded(self.call_timeout, call).await {
-            Ok(reply) => reply.map_err(CacheError::from),
-            Err(timeout) => Err(timeout.into()),
-        };
-        let now = Instant::now().into_std();
-        match &reply {
-            Ok(_) => permit.on_success(now),
-            Err(_) => permit.on_failure(now),
-        }
-        reply
+/// An open circuit stays open for longer than any backoff, and a user who has left does not come
+/// back: neither is worth another attempt.
+fn is_retryable(error: &CacheError) -> Retryable {
+    match error {
+        CacheError::TimedOut(_) | CacheError::Redis(_) => Retryable::Yes,
+        CacheError::NotPermitted(_) | CacheError::DeadlineExceeded(_) => Retryable::No,
     }
 }

@@ -97,8 +97,10 @@ fn spawn_background(shop: &Arc<Shop>, stopped: &watch::Receiver<()>) -> JoinHand
             upkeep.metrics.run_upkeep();
         }
     });
+    let measured = Arc::clone(shop);
+    tokio::spawn(async move { measured.measure_pressure().await });
     let (flushing, stopped) = (Arc::clone(shop), stopped.clone());
-    tokio::spawn(async move { flushing.views.flush_every_second(stopped).await })
+    tokio::spawn(async move { flushing.views.run(stopped).await })
 }
 
 struct Signals {

@@ -12,23 +12,33 @@ use std::{
 
 use lab_core::{
     catalogue::Catalogue,
-    settings::{CircuitBreakerSettings, Mode},
+    route::Route,
+    settings::Mode,
     target::{TargetConfig, TargetSample},
 };
 use lab_mitigation::{
-    circuit_breaker::{CircuitBreaker, CircuitEvent},
-    rate_limit::{RateLimit, RateLimitSettingsError},
+    async_queue::{AsyncQueue, QueueError},
+    batch_writes::BatchWrites,
+    circuit_breaker::{CircuitBreaker, CircuitEvent, Jitter},
+    deadline::DeadlinePropagation,
+    graceful_degradation::{GracefulDegradation, PoolDemand},
+    paced_refill::{PacedRefill, PacedRefillSettingsError},
+    rate_limit::RateLimitSettingsError,
+    retry::Retry,
 };
 use metrics_exporter_prometheus::BuildError;
 use tokio::time::Instant;
 
 use crate::{
+    admission::Admission,
     database::{Database, PoolSettingsError},
     events::EventLog,
     metrics::Metrics,
-    page::{PageParts, Pages},
+    page::{MissParts, Misses, PageParts, Pages},
     preload,
-    redis_client::RedisClient,
+    random::Random,
+    redis_client::{Guards, RedisClient},
+    request::{Arrival, RequestContext},
     sessions::Sessions,
     totals::Totals,
     views::Views,
@@ -54,6 +64,20 @@ pub enum ShopError {
     /// The rate limit cannot be made.
     #[error(transparent)]
     RateLimit(#[from] RateLimitSettingsError),
+    /// The paced refill cannot be made.
+    #[error(transparent)]
+    PacedRefill(#[from] PacedRefillSettingsError),
+    /// The service's own folder cannot be made.
+    #[error("make state_path {path}: {source}")]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The queue on disk cannot be opened.
+    #[error("state_path: {0}")]
+    Queue(#[from] QueueError),
     /// Metrics cannot be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] BuildError),
@@ -81,20 +105,50 @@ impl Shop {
         let events = Arc::new(events);
         let totals = Arc::new(Totals::default());
         let metrics = Metrics::new()?;
-        let breaker = breaker(&config.settings.circuit_breaker, Arc::clone(&events));
-        let redis = RedisClient::new(&config, breaker, Arc::clone(&totals))?;
-        let database = Arc::new(Database::new(&config, metrics.acquire_waits())?);
-        let parts = PageParts {
-            rate_limit: RateLimit::new(&config.settings.rate_limit)?,
+        let settings = &config.settings;
+        let deadlines = DeadlinePropagation::new(&settings.deadline_propagation);
+        let paced_refill = paced_refill(&config, Arc::clone(&events))?;
+        let guards = Guards {
+            retry: retry(&config, "redis-retry"),
+            breaker: breaker(&config, Arc::clone(&events)),
+            deadlines: deadlines.clone(),
+            paced_refill: paced_refill.clone(),
+        };
+        let redis = RedisClient::new(&config, guards, Arc::clone(&totals))?;
+        let database = Database::new(&config, deadlines.clone(), metrics.acquire_waits())?;
+        let database = Arc::new(database);
+        let misses = MissParts {
+            admission: Admission::new(settings, paced_refill, redis.clone())?,
+            retry: retry(&config, "database-retry"),
             redis: redis.clone(),
             database: Arc::clone(&database),
+            events: Arc::clone(&events),
+        };
+        let parts = PageParts {
+            misses: Misses::new(&config, misses),
+            redis: redis.clone(),
+            dimmer: dimmer(&config, Arc::clone(&events)),
+            deadlines,
             totals: Arc::clone(&totals),
             events: Arc::clone(&events),
         };
+        std::fs::create_dir_all(&config.state_path)
+            .map_err(|source| ShopError::State { path: config.state_path.clone(), source })?;
+        let (queue, recovered) =
+            AsyncQueue::open(&config.state_path.join("views"), &settings.async_queue)?;
+        if 0 < recovered.n_items {
+            tracing::info!(n_items = recovered.n_items, "queued views found");
+        }
+        let batch = BatchWrites::new(&settings.batch_writes);
         Ok(Self {
             pages: Pages::new(&config, parts),
-            sessions: Sessions::new(redis.clone(), config.seed),
-            views: Views::new(redis, database),
+            sessions: Sessions::new(
+                &settings.session,
+                redis.clone(),
+                Arc::clone(&database),
+                config.seed,
+            ),
+            views: Views::new(redis, database, batch, queue),
             totals,
             events,
             metrics,
@@ -103,18 +157,72 @@ impl Shop {
         })
     }
 
+    /// What travels with the request that came as `arrival` on `route`.
+    pub(crate) fn context(&self, arrival: Arrival, route: Route) -> RequestContext {
+        arrival.context(&self.pages.redis.guards().deadlines, route.class())
+    }
+
+    /// The pool that all requests share.
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.pages.misses.database
+    }
+
+    /// Makes the pool larger while `mode` is enforce, and as large as it was otherwise.
+    pub(crate) fn set_pool_raise(&self, mode: Mode) {
+        let settings = &self.config.settings;
+        let usual = settings.database.pool_size.unwrap_or(self.config.pool_size);
+        let raised = settings.pool_raise.pool_size;
+        self.database().resize(if mode == Mode::Enforce { raised } else { usual }.get());
+    }
+
+    /// Tells the dimmer the pressure on the database, once per period, for as long as it is polled.
+    pub(crate) async fn measure_pressure(&self) {
+        let dimmer = &self.pages.dimmer;
+        let mut ticks = tokio::time::interval(self.config.settings.graceful_degradation.period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (pending, in_use) = self.database().pending_and_in_use();
+            let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+            dimmer.end_period(PoolDemand {
+                n_in_use: count(in_use),
+                n_waiting: count(pending),
+                size_max: count(self.database().totals().pool_size_max),
+            });
+        }
+    }
+
     /// Fills the local cache with what traffic would have left in it. Takes a second or so of CPU:
     /// for a thread that may block.
     pub(crate) fn load_local_cache(&self) {
-        if self.pages.local.mode() != Mode::Off {
-            let catalogue = Catalogue::generate(&self.config.catalogue);
+        let settings = &self.config.settings;
+        let now = Instant::now().into_std();
+        let needs_catalogue = [settings.local_cache.mode, settings.static_snapshot.mode]
+            .iter()
+            .any(|it| *it != Mode::Off);
+        let catalogue = needs_catalogue.then(|| Catalogue::generate(&self.config.catalogue));
+        if let Some(catalogue) = &catalogue
+            && settings.static_snapshot.mode != Mode::Off
+        {
+            let pages = preload::rendered_ahead(&self.config, catalogue);
+            if let Err(error) = self.pages.rendered_ahead.replace(now, pages) {
+                tracing::error!(%error, "no page is rendered ahead");
+            }
+        }
+        if let Some(catalogue) = catalogue
+            && settings.local_cache.mode != Mode::Off
+        {
             let entries = preload::local_cache(&self.config, &catalogue);
             tracing::info!(n_entries = entries.len(), "local cache loaded ahead");
-            let now = Instant::now().into_std();
             // The most popular come last, so that they are the ones a cache too small keeps.
             for entry in entries.into_iter().rev() {
                 let body = preload::body(&catalogue, entry.key);
-                self.pages.local.insert_aged(now, entry.duration, entry.key.to_string(), body);
+                self.pages.misses.local.insert_aged(
+                    now,
+                    entry.duration,
+                    entry.key.to_string(),
+                    body,
+                );
             }
         }
         self.is_local_cache_loaded.store(true, Relaxed);
@@ -127,8 +235,8 @@ impl Shop {
 
     /// Figures since the last call, and totals.
     pub(crate) fn sample(&self) -> TargetSample {
-        let demand = self.pages.database.drain_demand();
-        let database = self.pages.database.totals();
+        let demand = self.database().drain_demand();
+        let database = self.database().totals();
         TargetSample {
             pool_size_max: database.pool_size_max,
             pool_in_use: demand.in_use,
@@ -152,18 +260,43 @@ impl Shop {
     }
 }
 
-/// A breaker whose changes become events. Under observe the service behaves as before, and the
-/// event says so, or it would be taken for the detection.
-fn breaker(settings: &CircuitBreakerSettings, events: Arc<EventLog>) -> CircuitBreaker {
-    CircuitBreaker::new(settings, move |mode, event| {
+fn retry(config: &TargetConfig, stream: &str) -> Retry {
+    let random = Random::new(config.seed, stream);
+    Retry::new(&config.settings.retry, move || random.next())
+}
+
+fn paced_refill(
+    config: &TargetConfig,
+    events: Arc<EventLog>,
+) -> Result<PacedRefill, PacedRefillSettingsError> {
+    PacedRefill::new(&config.settings.paced_refill, move |mode, event| {
+        events.record(&under(mode, event.kind()), BTreeMap::new());
+    })
+}
+
+fn dimmer(config: &TargetConfig, events: Arc<EventLog>) -> GracefulDegradation {
+    GracefulDegradation::new(&config.settings.graceful_degradation, move |mode, event| {
+        events.record(&under(mode, event.kind()), BTreeMap::new());
+    })
+}
+
+/// The kind of an event under `mode`. Under observe the service behaves as before, and the event
+/// says so, or it would be taken for the detection.
+fn under(mode: Mode, kind: &str) -> String {
+    match mode {
+        Mode::Observe => format!("observed_{kind}"),
+        Mode::Off | Mode::Enforce => kind.to_owned(),
+    }
+}
+
+/// A breaker whose changes become events.
+fn breaker(config: &TargetConfig, events: Arc<EventLog>) -> CircuitBreaker {
+    let jitter = Jitter::new(config.seed.derive("circuit-breaker"));
+    CircuitBreaker::new(&config.settings.circuit_breaker, jitter, move |mode, event| {
         let mut detail = BTreeMap::new();
         if let CircuitEvent::Opened { reason } = event {
             detail.insert("reason".to_owned(), reason.to_string());
         }
-        if mode == Mode::Observe {
-            events.record(&format!("observed_{}", event.kind()), detail);
-        } else {
-            events.record(event.kind(), detail);
-        }
+        events.record(&under(mode, event.kind()), detail);
     })
 }

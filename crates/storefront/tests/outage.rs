@@ -151,10 +151,10 @@ async fn a_rate_limit_refuses_pages_from_the_database_and_can_be_switched() {
 
     storefront.set_mode("rate_limit", "observe").await;
     assert_eq!(storefront.get("/products/2").await.served_by, "database");
-    let state = storefront.state().await;
-    assert_eq!(state["rate_limit"]["n_rejected"], 1);
-    assert_eq!(state["rate_limit"]["n_would_reject"], 1);
-    assert_eq!(state["rate_limit"]["mode"], "observe");
+    let limit = &storefront.state().await["mitigations"]["rate_limit"];
+    assert_eq!(limit["n_rejected"], 1);
+    assert_eq!(limit["n_would_reject"], 1);
+    assert_eq!(limit["mode"], "observe");
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fault::Fault, profile::Profile};
+use super::{
+    fault::Fault,
+    profile::{PhaseLengths, PhaseOverrides, Profile},
+};
 use crate::{
     catalogue::CatalogueSpec,
     load_plan::Mix,
@@ -25,6 +28,9 @@ pub struct Campaign {
     pub faults: Vec<Fault>,
     /// Phase lengths.
     pub profile: Profile,
+    /// Phases that this campaign needs longer, or shorter, than its profile has them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub phases: PhaseOverrides,
     /// Repetitions of every cell.
     pub trials: NonZeroU32,
     /// Seed from which the seed of every trial is derived.
@@ -64,13 +70,17 @@ pub struct Slo {
 }
 
 /// The database and the pool before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// Connections in the service's pool.
     pub pool_size: NonZeroU32,
     /// PostgreSQL's `max_connections`.
     pub max_connections: NonZeroU32,
+    /// Share of one core that PostgreSQL has. `None`: a whole one. A smaller database lets a
+    /// machine of few cores offer many times its capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<Ratio>,
 }
 
 /// The service itself.
@@ -80,6 +90,9 @@ pub struct Service {
     /// Threads that serve requests.
     pub worker_threads: NonZeroU32,
 }
+
+/// The kernel grants 1 ms at the least, of the lab's periods of 10 ms.
+const CPU_QUOTA_MIN: f64 = 0.1;
 
 /// A campaign that parses and cannot be run. Each names the key to change.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -120,6 +133,12 @@ pub enum CampaignError {
         /// The duration.
         got: Duration,
     },
+    /// A share of a core that the kernel does not grant.
+    #[error("database.cpu_quota: must be from {CPU_QUOTA_MIN} to 1, got {got}")]
+    CpuQuota {
+        /// The share.
+        got: f64,
+    },
     /// A number that is too small for another.
     #[error("{key}: must be at least {least} ({why}), got {got}")]
     TooSmall {
@@ -138,6 +157,11 @@ impl Campaign {
     /// How long clients wait before they close the connection.
     pub fn give_up_after(&self) -> Duration {
         self.give_up_after.unwrap_or(self.slo.deadline)
+    }
+
+    /// How long each phase lasts: as the profile says, and as the campaign says otherwise.
+    pub fn lengths(&self) -> PhaseLengths {
+        self.phases.over(self.profile.lengths(self.give_up_after()))
     }
 
     /// Checks what the types do not. **Errors**: the first key that cannot work.
@@ -174,10 +198,20 @@ impl Campaign {
                 got: self.cache.ttl,
             });
         }
+        for (key, got) in self.phases.set() {
+            if !(Duration::from_secs(1)..=Duration::from_hours(1)).contains(&got) {
+                return Err(CampaignError::Duration { key, allowed: "from 1s to 1h", got });
+            }
+        }
         self.validate_sizes()
     }
 
     fn validate_sizes(&self) -> Result<(), CampaignError> {
+        if let Some(quota) = self.database.cpu_quota
+            && quota.get() < CPU_QUOTA_MIN
+        {
+            return Err(CampaignError::CpuQuota { got: quota.get() });
+        }
         let reserved = 10;
         let least = self.database.pool_size.get() + reserved;
         let got = self.database.max_connections.get();
@@ -198,6 +232,10 @@ impl Campaign {
         }
         Ok(())
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn no_duplicates(
@@ -234,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn a_campaign_may_have_a_phase_longer_than_its_profile() {
+        let text = REDIS_OUTAGE.replace("[slo]", "[phases]\nfault = \"90s\"\n[slo]");
+        let lengths = toml::from_str::<Campaign>(&text).unwrap().lengths();
+        assert_eq!(lengths.fault, Duration::from_secs(90));
+        assert_eq!(lengths.baseline, Duration::from_secs(8), "the rest is as in quick");
+    }
+
+    #[test]
     fn a_wrong_campaign_names_the_key() {
         for (from, to, part) in [
             ("product = 0.70", "product = 0.60", "mix: the shares must sum to 1"),
@@ -246,7 +292,11 @@ mod tests {
             ("faults = [\"crash\"]", "faults = [\"crash\", \"crash\"]", "`crash` stands twice"),
             ("trials = 1", "trials = 0", "nonzero"),
             ("trials = 1", "trails = 1", "trails"),
+            ("[slo]", "[phases]\nfault = \"0s\"\n[slo]", "phases.fault: must be from 1s to 1h"),
+            ("[slo]", "[phases]\nfautl = \"9s\"\n[slo]", "fautl"),
             ("max_connections = 100", "max_connections = 20", "at least 30"),
+            ("pool_size = 20", "pool_size = 20\ncpu_quota = 0.01", "cpu_quota: must be from 0.1"),
+            ("pool_size = 20", "pool_size = 20\ncpu_quota = 40", "from 0 to 1"),
         ] {
             let error = check(from, to);
             assert!(error.contains(part), "{to}: {error}");

@@ -5,10 +5,12 @@
 
 mod campaign;
 mod fault;
+mod operator;
 mod profile;
 mod variant;
 
 pub use campaign::{Campaign, CampaignError, Database, Service, Slo};
 pub use fault::Fault;
-pub use profile::{Phase, PhaseLengths, Profile};
+pub use operator::{FaultTooShort, OperatorAction};
+pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
 pub use variant::{CONTROL, ResolvedVariant, VariantError, VariantFile, resolve_variant};

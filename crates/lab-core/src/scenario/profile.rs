@@ -90,6 +90,49 @@ impl Profile {
     }
 }
 
+/// Phases of a campaign that last otherwise than its profile says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PhaseOverrides {
+    /// Length of [`Phase::Warmup`].
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Duration>,
+    /// Length of [`Phase::Baseline`].
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Duration>,
+    /// Length of [`Phase::Fault`].
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Duration>,
+    /// Length of [`Phase::Recovery`].
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Duration>,
+}
+
+impl PhaseOverrides {
+    /// `lengths` with what is set here in its place.
+    pub fn over(&self, lengths: PhaseLengths) -> PhaseLengths {
+        PhaseLengths {
+            warmup: self.warmup.unwrap_or(lengths.warmup),
+            baseline: self.baseline.unwrap_or(lengths.baseline),
+            fault: self.fault.unwrap_or(lengths.fault),
+            recovery: self.recovery.unwrap_or(lengths.recovery),
+            drain: lengths.drain,
+        }
+    }
+
+    /// Every override that is set, with its key.
+    pub fn set(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        [
+            ("phases.warmup", self.warmup),
+            ("phases.baseline", self.baseline),
+            ("phases.fault", self.fault),
+            ("phases.recovery", self.recovery),
+        ]
+        .into_iter()
+        .filter_map(|(key, length)| Some((key, length?)))
+    }
+}
+
 /// How long each phase of a trial lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

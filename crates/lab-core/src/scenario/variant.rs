@@ -1,10 +1,14 @@
 //! Variants: one mitigation setting each, standing on a base.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Settings, SettingsError};
+use super::operator::{FaultTooShort, OperatorAction, check_fault_length};
+use crate::{
+    settings::{Settings, SettingsError},
+    target::SWITCHES,
+};
 
 /// The variant that every chain of bases ends in: a service as commonly shipped.
 pub const CONTROL: &str = "none";
@@ -24,6 +28,9 @@ pub struct VariantFile {
     /// Settings that differ from the base's.
     #[serde(default)]
     pub settings: toml::Table,
+    /// What an operator switches while the fault lasts. A variant does not inherit these.
+    #[serde(default)]
+    pub operator: Vec<OperatorAction>,
 }
 
 /// A variant with all settings of its bases.
@@ -41,6 +48,18 @@ pub struct ResolvedVariant {
     pub hypothesis: String,
     /// Its own settings over those of its bases.
     pub settings: Settings,
+    /// What an operator switches while the fault lasts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator: Vec<OperatorAction>,
+}
+
+impl ResolvedVariant {
+    /// Checks that a fault phase of `fault` is long enough to show this variant.
+    ///
+    /// **Errors**: its operator acts too late for that.
+    pub fn check_fault_length(&self, fault: Duration) -> Result<(), FaultTooShort> {
+        check_fault_length(&self.name, &self.operator, fault)
+    }
 }
 
 /// Why a variant cannot be used. Each names the file to change.
@@ -70,6 +89,18 @@ pub enum VariantError {
         /// What is wrong.
         #[source]
         source: Box<toml::de::Error>,
+    },
+    /// Its operator turns a switch that no service has.
+    #[error(
+        "scenarios/variants/{name}.toml: operator.mitigation must be one of {known}, got `{got}`"
+    )]
+    Switch {
+        /// The variant asked for.
+        name: String,
+        /// The switch.
+        got: String,
+        /// Every known switch.
+        known: String,
     },
     /// The settings parse and cannot work together.
     #[error("scenarios/variants/{name}.toml: {source}")]
@@ -113,6 +144,15 @@ pub fn resolve_variant(
         .validate()
         .map_err(|source| VariantError::Combination { name: name.into(), source })?;
     let file = chain[0].1.clone();
+    if let Some(unknown) =
+        file.operator.iter().find(|it| !SWITCHES.contains(&it.mitigation.as_str()))
+    {
+        return Err(VariantError::Switch {
+            name: name.into(),
+            got: unknown.mitigation.clone(),
+            known: SWITCHES.join(", "),
+        });
+    }
     Ok(ResolvedVariant {
         name: name.into(),
         title: file.title,
@@ -120,6 +160,7 @@ pub fn resolve_variant(
         strategy: file.strategy,
         hypothesis: file.hypothesis,
         settings,
+        operator: file.operator,
     })
 }
 
@@ -176,9 +217,13 @@ mod tests {
             ("b", "base = \"a\""),
             ("typo", "[settings.redsi]\ncall_timeout = \"50ms\""),
             ("orphan", "base = \"nobody\""),
+            ("fumble", "[[operator]]\nafter = \"9s\"\nmitigation = \"braker\"\nmode = \"off\""),
         ]);
         let error = |name: &str| resolve_variant(name, &files).unwrap_err().to_string();
-        assert_eq!(error("x"), "unknown variant `x`; there are: a, b, orphan, typo");
+        assert_eq!(error("x"), "unknown variant `x`; there are: a, b, fumble, orphan, typo");
+        assert!(
+            error("fumble").contains("operator.mitigation") && error("fumble").contains("braker")
+        );
         assert_eq!(error("a"), "scenarios/variants/a.toml: its chain of bases comes back to `a`");
         assert!(error("typo").contains("redsi"));
         assert!(error("orphan").contains("`nobody`"));

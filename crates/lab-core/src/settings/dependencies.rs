@@ -4,7 +4,10 @@ use std::{num::NonZeroU32, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{SettingsError, check::above_zero_if_set};
+use super::{
+    Mode, SettingsError,
+    check::{above_zero_if_set, count},
+};
 
 /// How the service talks to Redis. Missing values are redis-rs's own defaults.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -41,6 +44,22 @@ pub struct DatabaseSettings {
     pub statement_timeout: Option<Duration>,
 }
 
+/// A pool that is made larger in an emergency, by whoever switches it on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoolRaiseSettings {
+    /// Off, observe (which does nothing here) or enforce.
+    pub mode: Mode,
+    /// Connections in the pool while it is on. **Default** 80.
+    pub pool_size: NonZeroU32,
+}
+
+impl Default for PoolRaiseSettings {
+    fn default() -> Self {
+        Self { mode: Mode::Off, pool_size: count(80) }
+    }
+}
+
 impl DatabaseSettings {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
         above_zero_if_set("database.acquire_timeout", self.acquire_timeout)?;
@@ -68,4 +87,6 @@ pub enum PageQuery {
     NPlusOne,
     /// One query for the whole page.
     Optimized,
+    /// One row that holds the finished page, and another for its recommendations.
+    Denormalized,
 }

@@ -33,12 +33,12 @@ pub use self::{
     circuit_breaker::{CircuitBreakerSettings, OpenBackoffSettings, TripRule},
     coalesce::{CoalesceSettings, FillLifetime},
     deadline_propagation::DeadlinePropagationSettings,
-    dependencies::{CacheMode, DatabaseSettings, PageQuery, RedisSettings},
+    dependencies::{CacheMode, DatabaseSettings, PageQuery, PoolRaiseSettings, RedisSettings},
     graceful_degradation::{GracefulDegradationSettings, PressureSignal},
     local_cache::LocalCacheSettings,
     paced_refill::PacedRefillSettings,
     priority_shedding::PrioritySheddingSettings,
-    rate_limit::RateLimitSettings,
+    rate_limit::{OnStoreError, RateLimitSettings, RateLimitStore},
     retry::{RetryBudgetKind, RetrySettings},
     session::{SessionSettings, SessionStore},
     static_snapshot::StaticSnapshotSettings,
@@ -57,6 +57,17 @@ pub enum Mode {
     Enforce,
 }
 
+impl Mode {
+    /// The name used in files and on the internal port.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
 /// All settings of a variant, its base's included.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -65,6 +76,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// How the service talks to PostgreSQL.
     pub database: DatabaseSettings,
+    /// The larger pool of an emergency.
+    pub pool_raise: PoolRaiseSettings,
     /// Whether pages go through the shared cache.
     pub cache: CacheMode,
     /// How a product page is read from the database.

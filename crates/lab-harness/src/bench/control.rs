@@ -2,8 +2,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result};
-use lab_core::target::{TargetConfig, TargetSample};
+use anyhow::{Context, Result, bail};
+use lab_core::{
+    settings::Mode,
+    target::{TargetConfig, TargetSample},
+};
 
 /// Longest wait for an answer of the internal port. It has a thread of its own, so a service that
 /// is merely overloaded answers far sooner.
@@ -37,6 +40,25 @@ impl Control {
     pub(crate) async fn is_ready(&self) -> bool {
         let response = self.client.get(format!("http://{}/readyz", self.public)).send().await;
         response.is_ok_and(|it| it.status().is_success())
+    }
+
+    /// Switches a mitigation of the running target.
+    ///
+    /// **Errors**: no answer within 2 s, or the target has no such switch; in its own words.
+    pub(crate) async fn set_mode(&self, mitigation: &str, mode: Mode) -> Result<()> {
+        let response = self
+            .client
+            .post(format!("http://{}/internal/mitigations/{mitigation}", self.internal))
+            .bearer_auth(&self.token)
+            .json(&serde_json::json!({ "mode": mode }))
+            .send()
+            .await
+            .with_context(|| format!("switch {mitigation}"))?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        let reason = response.text().await.unwrap_or_default();
+        bail!("the service did not switch {mitigation}: {}", reason.trim())
     }
 
     /// Takes the figures since the last call, and the totals.

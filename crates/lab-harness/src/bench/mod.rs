@@ -8,6 +8,7 @@ mod control;
 mod database;
 mod live;
 mod load;
+mod operator;
 mod plan;
 mod progress;
 mod record;
@@ -130,6 +131,7 @@ fn stack_options(selection: &Selection, args: &BenchArgs, cpus: CpuPlan) -> Stac
             BackendArg::Process => BackendChoice::Process,
         },
         max_connections: selection.campaign.database.max_connections,
+        postgres_cpu_quota: selection.campaign.database.cpu_quota,
         install: match args.no_install {
             true => InstallPolicy::Forbidden,
             false => InstallPolicy::Allowed,
@@ -154,7 +156,7 @@ async fn interrupted() {
 
 /// Phase lengths of the selected campaign.
 fn phases(selection: &Selection) -> PhaseLengths {
-    selection.campaign.profile.lengths(selection.campaign.give_up_after())
+    selection.campaign.lengths()
 }
 
 #[expect(clippy::print_stdout, reason = "the plan is what was asked for")]

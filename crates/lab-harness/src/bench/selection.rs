@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Params,
-    scenario::{Campaign, Fault, ResolvedVariant, resolve_variant},
+    scenario::{Campaign, Fault, PhaseOverrides, ResolvedVariant, resolve_variant},
     seed::Seed,
     units::PerSec,
 };
@@ -52,16 +52,22 @@ impl Selection {
             campaign.load_factors.clone_from(&args.load_factor);
         }
         campaign.trials = args.trials.unwrap_or(campaign.trials);
-        campaign.profile = args.profile.unwrap_or(campaign.profile);
+        if let Some(profile) = args.profile {
+            // The flag says how long phases are; what the file says otherwise goes with its profile.
+            campaign.profile = profile;
+            campaign.phases = PhaseOverrides::default();
+        }
         campaign.seed = args.seed.map_or(campaign.seed, Seed);
         campaign.cache.hit_ratio = args.hit_ratio.unwrap_or(campaign.cache.hit_ratio);
         campaign.slo.deadline = args.deadline.unwrap_or(campaign.slo.deadline);
         campaign.validate().context("check the command line")?;
-        let variants = campaign
-            .variants
-            .iter()
-            .map(|name| resolve_variant(name, &files.variants).map_err(anyhow::Error::from))
-            .collect::<Result<_>>()?;
+        let fault = campaign.lengths().fault;
+        let resolve = |name: &String| {
+            let variant = resolve_variant(name, &files.variants)?;
+            variant.check_fault_length(fault)?;
+            anyhow::Ok(variant)
+        };
+        let variants = campaign.variants.iter().map(resolve).collect::<Result<_>>()?;
         let out =
             args.out.clone().unwrap_or_else(|| files.root.join("results").join(&args.campaign));
         let load = args.rate.map_or(OfferedLoad::Factors, OfferedLoad::Rate);

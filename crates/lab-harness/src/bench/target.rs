@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use lab_core::{
     scenario::Campaign,
     seed::Seed,
-    settings::{Mode, Settings},
+    settings::Settings,
     target::{TargetConfig, TargetEvent},
     units::{PerSec, Ratio},
 };
@@ -23,6 +23,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 /// Where the service writes its events, below the folder it is started in.
 pub(crate) const EVENTS_FILE: &str = "storefront-events.log";
+/// Where the service keeps what it must not lose, below the same folder. Not committed.
+const STATE_FOLDER: &str = "raw/state";
 /// What the service is started with, below the same folder.
 const CONFIG_FILE: &str = "raw/target.json";
 /// Time between the request to end and the kill.
@@ -63,6 +65,7 @@ impl TargetSetup<'_> {
             seed: self.seed,
             settings: resolve_shares(&self.settings, self.db_capacity_per_sec)?,
             events_path: EVENTS_FILE.into(),
+            state_path: STATE_FOLDER.into(),
             cached_reads_per_sec: self.arrival_rate_per_sec * self.campaign.mix.cached_ratio(),
             zipf_exponent: self.campaign.zipf_exponent,
         })
@@ -81,7 +84,7 @@ fn resolve_shares(settings: &Settings, db_capacity_per_sec: Option<f64>) -> Resu
     Ok(settings)
 }
 
-/// Whether any of `settings` needs the calibrated capacity.
+/// Whether any of `settings` needs the calibrated capacity. What is off may be switched on later.
 pub(crate) fn needs_capacity(settings: &Settings) -> bool {
     shares(&mut settings.clone()).iter().any(|share| share.ratio.is_some())
 }
@@ -94,8 +97,8 @@ struct Share<'a> {
     rate: &'a mut Option<PerSec>,
 }
 
-/// The shares of every mitigation that is not off.
-fn shares(settings: &mut Settings) -> Vec<Share<'_>> {
+/// The shares of every mitigation, also of those that are off: an operator may switch them on.
+fn shares(settings: &mut Settings) -> [Share<'_>; 2] {
     let (limit, refill) = (&mut settings.rate_limit, &mut settings.paced_refill);
     let rate_limit = Share {
         key: "rate_limit.capacity_ratio",
@@ -107,11 +110,7 @@ fn shares(settings: &mut Settings) -> Vec<Share<'_>> {
         ratio: &mut refill.capacity_ratio,
         rate: &mut refill.fills_per_sec,
     };
-    [(limit.mode, rate_limit), (refill.mode, paced_refill)]
-        .into_iter()
-        .filter(|(mode, _share)| *mode != Mode::Off)
-        .map(|(_mode, share)| share)
-        .collect()
+    [rate_limit, paced_refill]
 }
 
 /// A running service.
@@ -219,7 +218,7 @@ fn command(session: &Session, verb: &str, folder: &Path, log: &Path) -> ChildSpe
 
 #[cfg(test)]
 mod tests {
-    use lab_core::settings::{PacedRefillSettings, RateLimitSettings};
+    use lab_core::settings::{Mode, PacedRefillSettings, RateLimitSettings};
 
     use super::*;
 
@@ -266,10 +265,12 @@ mod tests {
             (limited as fn(Mode) -> Settings, "rate_limit.capacity_ratio"),
             (paced, "paced_refill.capacity_ratio"),
         ] {
-            assert!(needs_capacity(&settings(Mode::Enforce)));
-            assert!(!needs_capacity(&settings(Mode::Off)));
-            let error = resolve_shares(&settings(Mode::Enforce), None).unwrap_err().to_string();
-            assert!(error.contains(key), "{error}");
+            for mode in [Mode::Enforce, Mode::Off] {
+                assert!(needs_capacity(&settings(mode)), "an operator may switch it on");
+                let error = resolve_shares(&settings(mode), None).unwrap_err().to_string();
+                assert!(error.contains(key), "{error}");
+            }
         }
+        assert!(!needs_capacity(&Settings::default()));
     }
 }

@@ -35,7 +35,8 @@ impl Origin {
         sleep_until(self.instant + offset).await;
     }
 
-    fn event(&self, at: MonotonicNs, kind: &str) -> Event {
+    /// Something that the lab did or saw `at`, on the trial's axis.
+    pub(crate) fn event(&self, at: MonotonicNs, kind: &str) -> Event {
         Event {
             at_ms: to_ms(at.since(self.monotonic)),
             source: "lab".into(),

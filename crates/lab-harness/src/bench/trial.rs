@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use super::{
     load::{self, Load, SAMPLES_FILE},
+    operator::operate,
     plan::PlannedTrial,
     progress::{Progress, TICK},
     results::{read_json, remove_if_there, write_json, write_whole},
@@ -82,8 +83,7 @@ impl TrialSpec<'_> {
     }
 
     fn phases(&self) -> PhaseLengths {
-        let campaign = &self.selection.campaign;
-        campaign.profile.lengths(campaign.give_up_after())
+        self.selection.campaign.lengths()
     }
 }
 
@@ -226,8 +226,15 @@ async fn run_course(
     let on_healed = |stack: &Stack| pids.send_modify(|pids| pids.redis = stack.redis_pid());
     let hooks = Hooks { on_phase: &on_phase, on_healed: &on_healed };
     let fault = spec.planned.fault;
+    let course = run_phases(&session.stack, fault, &phases, origin, hooks);
+    let fault_start = phases.start(Phase::Fault);
+    let switched = operate(&spec.variant.operator, &target.control, origin, fault_start);
     let events = tokio::select! {
-        events = run_phases(&session.stack, fault, &phases, origin, hooks) => events?,
+        both = async { tokio::try_join!(course, switched) } => {
+            let (mut events, switched) = both?;
+            events.extend(switched);
+            events
+        }
         error = load.failed() => return Err(error).at_exit(ExitCode::Generator),
         died = target.child.wait() => {
             load.child.terminate(LOAD_GRACE).await?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+pub mod cpu_quota;
 pub mod cpu_time;
 pub mod cpus;
 pub mod disk;

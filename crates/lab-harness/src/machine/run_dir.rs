@@ -144,6 +144,12 @@ pub fn dead_runs(base: &Path) -> Vec<DeadRun> {
         .collect()
 }
 
+/// Whether the run `id`, whose folder is in `base`, still goes on.
+pub fn is_alive(base: &Path, id: &str) -> bool {
+    let folder = base.join(format!("{PREFIX}{id}"));
+    folder.is_dir() && !is_dead(&folder)
+}
+
 fn is_dead(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     if name.starts_with(PREFIX) {

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Write as _},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, Stdio},
@@ -147,7 +147,7 @@ fn command(spec: &ChildSpec) -> Result<Command, SpawnError> {
     if let Some((user, group)) = spec.run_as {
         command.uid(user).gid(group);
     }
-    prepare_in_child(&mut command, spec);
+    prepare_in_child(&mut command, spec, open_cpu_group(spec)?);
     Ok(command)
 }
 
@@ -160,8 +160,18 @@ fn log_error(spec: &ChildSpec, source: io::Error) -> SpawnError {
     SpawnError::Log { name: spec.name.clone(), path: spec.log_path.clone(), source }
 }
 
+/// Opened before the change of user: the kernel asks who opened the file, not who writes.
+fn open_cpu_group(spec: &ChildSpec) -> Result<Option<File>, SpawnError> {
+    let open = |path: &PathBuf| OpenOptions::new().write(true).open(path);
+    spec.cpu_group.as_ref().map(open).transpose().map_err(|source| SpawnError::Start {
+        name: spec.name.clone(),
+        program: spec.program.clone(),
+        source,
+    })
+}
+
 /// What happens between fork and exec, after the change of user.
-fn prepare_in_child(command: &mut Command, spec: &ChildSpec) {
+fn prepare_in_child(command: &mut Command, spec: &ChildSpec, cpu_group: Option<File>) {
     let (lab, death_signal) = (Pid::this(), spec.death_signal);
     let (cpus, priority) = (cpu_set(&spec.cpus), spec.priority);
     let prepare = move || {
@@ -169,6 +179,9 @@ fn prepare_in_child(command: &mut Command, spec: &ChildSpec) {
         if getppid() != lab {
             // The lab died before the signal was set.
             return Err(Errno::ESRCH.into());
+        }
+        if let Some(mut group) = cpu_group.as_ref() {
+            group.write_all(b"0")?;
         }
         if let Some(cpus) = &cpus {
             sched_setaffinity(Pid::from_raw(0), cpus)?;

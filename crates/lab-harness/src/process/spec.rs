@@ -50,6 +50,8 @@ pub struct ChildSpec {
     pub log_path: PathBuf,
     /// Processors it may run on; empty: those of the lab.
     pub cpus: Vec<usize>,
+    /// `cgroup.procs` of the control group that it and its children belong to.
+    pub cpu_group: Option<PathBuf>,
     /// Its place in the queue when a processor is wanted by several.
     pub priority: Priority,
     /// User and group to change to, for a lab that runs as root.
@@ -71,6 +73,7 @@ impl ChildSpec {
             piped: false,
             log_path: log_path.to_path_buf(),
             cpus: Vec::new(),
+            cpu_group: None,
             priority: Priority::Usual,
             run_as: None,
             death_signal: Signal::SIGKILL,

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use lab_core::clock::MonotonicNs;
+use lab_core::{clock::MonotonicNs, units::Ratio};
 use nix::{
     sys::signal::Signal,
     unistd::{getegid, geteuid},
@@ -26,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{docker, error::StackError, images, install};
 use crate::{
-    machine::run_dir::RunDirectoryError,
+    machine::{cpu_quota, run_dir::RunDirectoryError},
     process::{ProcessIdentity, tree::signal_descendants},
 };
 
@@ -47,6 +47,8 @@ pub(super) struct ContainerSpec {
     /// Folder of this machine that is mounted at [`FOLDER`].
     pub(super) folder: PathBuf,
     pub(super) cpus: Vec<usize>,
+    /// Share of one core; `None`: no cap.
+    pub(super) cpu_quota: Option<Ratio>,
     pub(super) run_id: String,
     pub(super) stop_signal: Signal,
 }
@@ -206,7 +208,7 @@ impl ContainerServer {
         let (user, group) =
             install::server_user().unwrap_or((geteuid().as_raw(), getegid().as_raw()));
         let passwd = self.write_passwd(user, group)?;
-        let cpus = cpu_list(&spec.cpus);
+        let (cpus, cpu_quota) = (cpu_list(&spec.cpus), spec.cpu_quota);
         let mount = |from: &PathBuf, to: &str| Mount::bind_mount(from.display().to_string(), to);
         Ok(images::generic(&spec.image)
             .with_entrypoint("sh")
@@ -223,6 +225,10 @@ impl ContainerServer {
                 host.network_mode = Some("host".to_owned());
                 host.publish_all_ports = Some(false);
                 host.cpuset_cpus.clone_from(&cpus);
+                if let Some(share) = cpu_quota {
+                    host.cpu_period = Some(cpu_quota::PERIOD_US.cast_signed());
+                    host.cpu_quota = Some(cpu_quota::quota_us(share).cast_signed());
+                }
             }))
     }
 

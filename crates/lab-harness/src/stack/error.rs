@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::install::InstallError;
 use crate::{
     exit::ExitCode,
-    machine::{ports::NoFreePort, run_dir::RunDirectoryError},
+    machine::{cpu_quota::CpuQuotaError, ports::NoFreePort, run_dir::RunDirectoryError},
     process::{child::SignalError, spawn::SpawnError},
 };
 
@@ -34,6 +34,9 @@ pub enum StackError {
     /// No ports.
     #[error(transparent)]
     Ports(#[from] NoFreePort),
+    /// The database cannot be made smaller.
+    #[error(transparent)]
+    CpuQuota(#[from] CpuQuotaError),
     /// The run's folder cannot be used.
     #[error(transparent)]
     RunDirectory(#[from] RunDirectoryError),
@@ -93,7 +96,7 @@ impl StackError {
     /// How `lab` ends with this error.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Install(_) | Self::DockerUnusable { .. } => ExitCode::Usage,
+            Self::Install(_) | Self::DockerUnusable { .. } | Self::CpuQuota(_) => ExitCode::Usage,
             Self::RunDirectory(_) => ExitCode::Storage,
             Self::Docker { .. }
             | Self::Ports(_)

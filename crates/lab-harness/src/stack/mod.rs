@@ -23,6 +23,8 @@ pub use error::StackError;
 pub use install::InstallPolicy;
 pub use server::Server;
 
+use lab_core::units::Ratio;
+
 use crate::{
     machine::{cpus::CpuPlan, ports, run_dir::RunDirectory},
     process::Spawner,
@@ -37,6 +39,8 @@ pub struct StackOptions {
     pub choice: BackendChoice,
     /// PostgreSQL's `max_connections`.
     pub max_connections: NonZeroU32,
+    /// Share of one core that PostgreSQL has; `None`: a whole one.
+    pub postgres_cpu_quota: Option<Ratio>,
     /// Whether missing servers may be installed.
     pub install: InstallPolicy,
     /// Which processors belong to whom.
@@ -109,6 +113,7 @@ impl Stack {
             redis: on_loopback(ports[0]),
             postgres: on_loopback(ports[1]),
             max_connections: options.max_connections,
+            postgres_cpu_quota: options.postgres_cpu_quota,
             cpus: &options.cpus,
         };
         let backend = chosen.backend();

@@ -10,7 +10,10 @@ use lab_core::clock::MonotonicNs;
 use nix::sys::signal::Signal;
 
 use super::{error::StackError, postgres};
-use crate::process::{Child, ChildSpec, Spawner, tree::signal_descendants};
+use crate::{
+    machine::cpu_quota::CpuGroup,
+    process::{Child, ChildSpec, Spawner, tree::signal_descendants},
+};
 
 /// Time between the request to end and the kill.
 const GRACE: Duration = Duration::from_secs(5);
@@ -25,6 +28,8 @@ pub(super) struct ProcessServer {
     /// PostgreSQL's data folder.
     cluster: Option<PathBuf>,
     child: Mutex<Option<Arc<Child>>>,
+    /// Caps its processor time. After the child, so that it is empty when it is dropped.
+    _cpu_group: Option<CpuGroup>,
 }
 
 impl ProcessServer {
@@ -34,11 +39,16 @@ impl ProcessServer {
         stop_signal: Signal,
         spawner: Spawner,
     ) -> Self {
-        Self { name, spec, stop_signal, spawner, cluster: None, child: Mutex::new(None) }
+        let child = Mutex::new(None);
+        Self { name, spec, stop_signal, spawner, cluster: None, child, _cpu_group: None }
     }
 
     pub(super) fn with_cluster(self, data: PathBuf) -> Self {
         Self { cluster: Some(data), ..self }
+    }
+
+    pub(super) fn with_cpu_group(self, group: Option<CpuGroup>) -> Self {
+        Self { _cpu_group: group, ..self }
     }
 
     /// Starts it; a child that was just killed is waited for first, so that its port is free.

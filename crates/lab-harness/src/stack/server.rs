@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lab_core::clock::MonotonicNs;
+use lab_core::{clock::MonotonicNs, units::Ratio};
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
@@ -23,7 +23,7 @@ use super::{
     redis,
 };
 use crate::{
-    machine::{cpus::CpuPlan, run_dir::RunDirectory},
+    machine::{cpu_quota::CpuGroup, cpus::CpuPlan, run_dir::RunDirectory},
     process::{ChildSpec, Spawner},
 };
 
@@ -40,6 +40,7 @@ pub(super) struct Layout<'a> {
     pub(super) redis: SocketAddr,
     pub(super) postgres: SocketAddr,
     pub(super) max_connections: NonZeroU32,
+    pub(super) postgres_cpu_quota: Option<Ratio>,
     pub(super) cpus: &'a CpuPlan,
 }
 
@@ -258,6 +259,7 @@ pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Se
                 line,
                 folder,
                 cpus: layout.cpus.others.clone(),
+                cpu_quota: None,
                 run_id: run_dir.id().to_owned(),
                 stop_signal: Signal::SIGTERM,
             };
@@ -293,9 +295,13 @@ pub(super) async fn postgres(
                 ..ChildSpec::logged(&binaries.postgres, &log)
             };
             init_cluster(&binaries.initdb, &spec, &folder.join("data"), layout.spawner).await?;
+            let group = layout.postgres_cpu_quota.map(|it| CpuGroup::create(run_dir.id(), it));
+            let group = group.transpose()?;
+            let cpu_group = group.as_ref().map(CpuGroup::procs_file);
+            let spec = ChildSpec { cpu_group, ..spec };
             let server =
                 ProcessServer::new("postgres", spec, Signal::SIGQUIT, layout.spawner.clone());
-            let server = server.with_cluster(folder.join("data"));
+            let server = server.with_cluster(folder.join("data")).with_cpu_group(group);
             (binaries.postgres.display().to_string(), Runner::Process(Box::new(server)))
         }
         Programs::Docker(images) => {
@@ -312,6 +318,7 @@ pub(super) async fn postgres(
                 line,
                 folder,
                 cpus: layout.cpus.postgres.clone(),
+                cpu_quota: layout.postgres_cpu_quota,
                 run_id: run_dir.id().to_owned(),
                 stop_signal: Signal::SIGQUIT,
             };

@@ -53,6 +53,7 @@ pub(crate) fn options(choice: BackendChoice) -> StackOptions {
     StackOptions {
         choice,
         max_connections: NonZeroU32::new(40).unwrap(),
+        postgres_cpu_quota: None,
         install: InstallPolicy::Forbidden,
         cpus: CpuPlan::of_this_machine(),
     }

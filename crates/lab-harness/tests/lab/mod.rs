@@ -4,10 +4,17 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
+
+use lab_core::artifact::summary::Summary;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 /// One call of the command.
 pub(crate) struct Lab(Command);
@@ -41,6 +48,26 @@ impl Lab {
     pub(crate) fn args(mut self, args: &[&str]) -> Self {
         self.0.args(args);
         self
+    }
+
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
+        self.0.env(key, value);
+        self
+    }
+
+    /// Called from `folder`.
+    pub(crate) fn within(mut self, folder: &Path) -> Self {
+        self.0.current_dir(folder);
+        self
+    }
+
+    /// The same call from a shell that has run `setup` before.
+    pub(crate) fn after_shell(self, setup: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{setup} && exec \"$0\" \"$@\""));
+        command.arg(self.0.get_program()).args(self.0.get_args());
+        command.current_dir(self.0.get_current_dir().unwrap());
+        Self(command)
     }
 
     pub(crate) fn run(mut self) -> End {
@@ -103,4 +130,92 @@ impl Running {
         }
         (self.child.wait().unwrap(), self.said)
     }
+}
+
+/// One bench runs at a time on a machine.
+pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A JSON file of a result.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The summary of a result.
+pub(crate) fn summary(out: &Path) -> Summary {
+    read(&out.join("summary.json"))
+}
+
+/// What is still there of a run into `scratch`, and of the servers of any run: processes, folders,
+/// shared memory. Sockets go with their processes, or stand in the folders.
+pub(crate) fn leftovers(scratch: &TempDir) -> Vec<String> {
+    let processes = processes()
+        .filter(|it| it.command.contains(RUNS) || it.folder.starts_with(scratch.path()))
+        .map(|it| it.command);
+    let folders = entries("/var/tmp/outage-lab").filter(|it| it.starts_with(RUNS));
+    let since = fs::metadata(scratch.path()).and_then(|it| it.created()).unwrap();
+    let segments = shared_memory_since(since);
+    let folders = folders.map(|it| it.display().to_string());
+    processes.chain(folders).chain(segments).collect()
+}
+
+fn entries(folder: &str) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// PostgreSQL's segments made after `since` that no process uses: those of a server that died and
+/// did not clean up. Servers of somebody else on this machine use theirs.
+fn shared_memory_since(since: SystemTime) -> Vec<String> {
+    let posix = entries("/dev/shm")
+        .filter(|it| it.display().to_string().contains("PostgreSQL"))
+        .filter(|it| fs::metadata(it).is_ok_and(|it| it.modified().is_ok_and(|at| since <= at)))
+        .map(|it| it.display().to_string())
+        .filter(|it| !is_mapped(it));
+    let since_s = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let system_v = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    let mut lines = system_v.lines();
+    let header: Vec<_> = lines.next().unwrap().split_whitespace().collect();
+    let orphans = lines.filter(|line| {
+        let number = |name| {
+            let at = header.iter().position(|it| *it == name).unwrap();
+            line.split_whitespace().nth(at).unwrap().parse::<u64>().unwrap()
+        };
+        number("nattch") == 0 && since_s <= number("ctime")
+    });
+    posix.chain(orphans.map(|line| format!("segment {line}"))).collect()
+}
+
+fn is_mapped(path: &str) -> bool {
+    let mut maps = entries("/proc").filter_map(|it| fs::read_to_string(it.join("maps")).ok());
+    maps.any(|it| it.contains(path))
+}
+
+/// Where runs keep their servers.
+const RUNS: &str = "/var/tmp/outage-lab/run-";
+
+struct Process {
+    pid: i32,
+    command: String,
+    folder: PathBuf,
+}
+
+fn processes() -> impl Iterator<Item = Process> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let command = fs::read(entry.path().join("cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        let folder = fs::read_link(entry.path().join("cwd")).ok()?;
+        Some(Process { pid, command, folder })
+    })
+}
+
+/// Kills the process of a trial in `scratch` whose command has `part`.
+pub(crate) fn kill(scratch: &TempDir, part: &str) {
+    let mut found =
+        processes().filter(|it| it.folder.starts_with(scratch.path()) && it.command.contains(part));
+    let process = found.next().unwrap_or_else(|| panic!("no process with {part}"));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid), Signal::SIGKILL).unwrap();
 }

@@ -37,6 +37,7 @@ mod tests {
 
     fn variant(settings: &str) -> ResolvedVariant {
         ResolvedVariant {
+            operator: Vec::new(),
             name: "x".into(),
             title: "t".into(),
             base: None,

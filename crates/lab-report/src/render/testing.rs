@@ -424,6 +424,7 @@ fn manifest(run: &CampaignRun, behaviour: Behaviour, number: u32) -> Manifest {
         seed: run.seed,
         settings: variant.settings.clone(),
         events_path: "events".into(),
+        state_path: "raw/state".into(),
         cached_reads_per_sec: 500.0,
         zipf_exponent: campaign.zipf_exponent,
     };

@@ -146,6 +146,7 @@ fn detection(trial: &TrialView, after_ms: f64) -> &'static str {
         Some(kind::CIRCUIT_OPENED) => "circuit open",
         Some(kind::STALE_SERVED) => "stale served",
         Some(kind::RATE_LIMIT_REACHED) => "rate limit",
+        Some(kind::MITIGATION_SWITCHED) => "operator",
         _ => "by the service",
     }
 }

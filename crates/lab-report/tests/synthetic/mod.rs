@@ -295,6 +295,7 @@ fn target(campaign: &Campaign) -> TargetConfig {
         seed: campaign.seed,
         settings: Settings::default(),
         events_path: "events".into(),
+        state_path: "raw/state".into(),
         cached_reads_per_sec: 348.0,
         zipf_exponent: campaign.zipf_exponent,
     }

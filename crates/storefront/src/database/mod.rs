@@ -4,39 +4,47 @@
 //! no `SET`, no `BEGIN`, no ping when a connection is handed out; `statement_timeout` travels as a
 //! connection option. So the count can be reconciled with `pg_stat_statements`.
 
+mod connection;
 mod demand;
+mod documents;
 mod optimized;
 mod pages;
 pub(crate) mod schema;
+mod sessions;
 mod writes;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use deadpool_postgres::{
-    BuildError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-    TimeoutType,
+    BuildError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Timeouts,
 };
 use lab_core::{settings::DatabaseSettings, target::TargetConfig};
+use lab_mitigation::deadline::DeadlinePropagation;
 use tokio::time::Instant;
-use tokio_postgres::{NoTls, Row, error::SqlState, types::ToSql};
+use tokio_postgres::NoTls;
 
-use self::demand::Demand;
+use self::{connection::Connection, demand::Demand};
 pub(crate) use self::{demand::DemandSample, writes::Order};
-use crate::{error::DatabaseError, metrics::AcquireWaits, totals::Counter};
+use crate::{
+    error::DatabaseError, metrics::AcquireWaits, request::RequestContext, totals::Counter,
+};
 
 /// A pool of connections and what it is asked for.
 #[derive(Debug)]
 pub(crate) struct Database {
     pool: Pool,
     acquire_timeout: Option<Duration>,
+    deadlines: DeadlinePropagation,
     demand: Mutex<Demand>,
     waits: AcquireWaits,
     acquire_timeouts: Counter,
     statements_sent: Counter,
     statements_failed: Counter,
+    statements_cancelled: Counter,
 }
 
 /// Why no pool can be made.
@@ -63,12 +71,15 @@ pub(crate) struct DatabaseTotals {
     pub(crate) statements_sent: u64,
     /// Statements that PostgreSQL cancelled or failed; `pg_stat_statements` does not count these.
     pub(crate) statements_failed: u64,
+    /// Statements that PostgreSQL was asked to cancel because nobody waited for them any more.
+    pub(crate) statements_cancelled: u64,
 }
 
 impl Database {
     /// A pool that opens connections as they are needed. **Errors**: see [`PoolSettingsError`].
     pub(crate) fn new(
         config: &TargetConfig,
+        deadlines: DeadlinePropagation,
         waits: AcquireWaits,
     ) -> Result<Self, PoolSettingsError> {
         let settings = &config.settings.database;
@@ -78,38 +89,51 @@ impl Database {
         let pool_size = settings.pool_size.unwrap_or(config.pool_size).get();
         let pool = Pool::builder(manager)
             .max_size(usize::try_from(pool_size).unwrap_or(usize::MAX))
-            .wait_timeout(settings.acquire_timeout)
             .runtime(Runtime::Tokio1)
             .build()?;
         Ok(Self {
             pool,
             acquire_timeout: settings.acquire_timeout,
+            deadlines,
             demand: Mutex::new(Demand::new(Instant::now().into_std())),
             waits,
             acquire_timeouts: Counter::default(),
             statements_sent: Counter::default(),
             statements_failed: Counter::default(),
+            statements_cancelled: Counter::default(),
         })
     }
 
     /// Takes a connection out of the pool; it goes back when dropped.
     ///
-    /// **Errors**: none within `acquire_timeout`, or none could be opened.
-    /// **Cancellation**: the caller no longer counts as waiting. A statement that it had sent runs
-    /// on, and the next caller with this connection waits for it.
-    pub(crate) async fn acquire(&self) -> Result<Connection<'_>, DatabaseError> {
-        let pending = Pending::new(self);
-        let client = match self.pool.get().await {
-            Ok(client) => client,
-            Err(error) => return Err(self.acquire_error(error)),
-        };
-        let in_use = pending.into_in_use();
-        Ok(Connection { client, database: self, _in_use: in_use })
+    /// **Errors**: none within `acquire_timeout` or what is left of the request's time, or none
+    /// could be opened.
+    /// **Cancellation**: the caller no longer counts as waiting. What becomes of a statement that
+    /// it had sent, [`Connection`] says.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        context: RequestContext,
+    ) -> Result<Connection, DatabaseError> {
+        let pending = Pending::new(Arc::clone(self));
+        let now = pending.asked_at.into_std();
+        let wait = self.deadlines.bound(now, context.deadline, self.acquire_timeout)?;
+        let timeouts = Timeouts { wait, create: None, recycle: None };
+        match self.pool.timeout_get(&timeouts).await {
+            Ok(client) => Ok(Connection::new(client, pending.into_in_use(), context)),
+            Err(error) => Err(self.acquire_error(error, wait, context)),
+        }
     }
 
     /// Whether PostgreSQL answers. **Errors**: it does not.
-    pub(crate) async fn ping(&self) -> Result<(), DatabaseError> {
-        self.acquire().await?.query("SELECT 1", &[]).await.map(drop)
+    pub(crate) async fn ping(self: &Arc<Self>) -> Result<(), DatabaseError> {
+        let context = RequestContext::background(Instant::now().into_std());
+        self.acquire(context).await?.query("SELECT 1", &[]).await.map(drop)
+    }
+
+    /// Lets the pool open `n` connections from here on. Connections above that are closed when
+    /// they come back.
+    pub(crate) fn resize(&self, n: u32) {
+        self.pool.resize(usize::try_from(n).unwrap_or(usize::MAX));
     }
 
     /// Callers waiting for a connection, and connections handed out, now.
@@ -132,14 +156,24 @@ impl Database {
             acquire_timeouts: self.acquire_timeouts.get(),
             statements_sent: self.statements_sent.get(),
             statements_failed: self.statements_failed.get(),
+            statements_cancelled: self.statements_cancelled.get(),
         }
     }
 
-    fn acquire_error(&self, error: PoolError) -> DatabaseError {
+    fn acquire_error(
+        &self,
+        error: PoolError,
+        wait: Option<Duration>,
+        context: RequestContext,
+    ) -> DatabaseError {
         match error {
             PoolError::Timeout(TimeoutType::Wait | TimeoutType::Create | TimeoutType::Recycle) => {
                 self.acquire_timeouts.add_one();
-                DatabaseError::AcquireTimeout { waited: self.acquire_timeout.unwrap_or_default() }
+                if wait == self.acquire_timeout {
+                    return DatabaseError::AcquireTimeout { waited: wait.unwrap_or_default() };
+                }
+                let now = Instant::now().into_std();
+                DatabaseError::DeadlineExceeded(context.deadline.exceeded(now))
             }
             PoolError::Backend(error) => DatabaseError::Connect(error),
             // The other two need hooks, or a pool without a runtime; this one has neither.
@@ -169,75 +203,20 @@ pub(crate) fn connect_config(
     Ok(config)
 }
 
-/// A connection of the pool, for as long as it is held.
-#[derive(Debug)]
-pub(crate) struct Connection<'a> {
-    client: Object,
-    database: &'a Database,
-    _in_use: InUse<'a>,
-}
-
-impl Connection<'_> {
-    /// Sends one statement, prepared once per connection, and returns its rows.
-    ///
-    /// **Errors**: PostgreSQL cancelled or failed it, or the connection broke.
-    /// **Cancellation**: once counted it is sent, and PostgreSQL finishes it.
-    pub(crate) async fn query(
-        &self,
-        sql: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, DatabaseError> {
-        let statement = self.client.prepare_cached(sql).await.map_err(statement_error)?;
-        self.database.statements_sent.add_one();
-        self.client.query(&statement, parameters).await.map_err(|error| {
-            self.database.statements_failed.add_one();
-            statement_error(error)
-        })
-    }
-
-    /// As [`Connection::query`], for statements that return at most one row.
-    pub(crate) async fn query_opt(
-        &self,
-        sql: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Option<Row>, DatabaseError> {
-        Ok(self.query(sql, parameters).await?.into_iter().next())
-    }
-
-    /// As [`Connection::query`], for statements that always return a row: aggregates, and rows
-    /// that a foreign key points to.
-    pub(crate) async fn query_one(
-        &self,
-        sql: &'static str,
-        parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Row, DatabaseError> {
-        let row = self.query_opt(sql, parameters).await?;
-        Ok(row.expect("an aggregate has a row, and what a foreign key points to exists"))
-    }
-}
-
-fn statement_error(error: tokio_postgres::Error) -> DatabaseError {
-    if error.code() == Some(&SqlState::QUERY_CANCELED) {
-        DatabaseError::StatementTimeout
-    } else {
-        DatabaseError::Statement(error)
-    }
-}
-
 /// Counts its caller as waiting until it is dropped or becomes an [`InUse`].
-struct Pending<'a> {
-    database: Option<&'a Database>,
+struct Pending {
+    database: Option<Arc<Database>>,
     asked_at: Instant,
 }
 
-impl<'a> Pending<'a> {
-    fn new(database: &'a Database) -> Self {
+impl Pending {
+    fn new(database: Arc<Database>) -> Self {
         let asked_at = Instant::now();
         database.lock_demand().asked(asked_at.into_std());
         Self { database: Some(database), asked_at }
     }
 
-    fn into_in_use(mut self) -> InUse<'a> {
+    fn into_in_use(mut self) -> InUse {
         let database = self.database.take().expect("only this and the drop take it");
         let now = Instant::now();
         let waited = now - self.asked_at;
@@ -247,7 +226,7 @@ impl<'a> Pending<'a> {
     }
 }
 
-impl Drop for Pending<'_> {
+impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(database) = self.database.take() {
             database.lock_demand().left(Instant::now().into_std());
@@ -257,9 +236,9 @@ impl Drop for Pending<'_> {
 
 /// Counts a connection as handed out until it is dropped.
 #[derive(Debug)]
-struct InUse<'a>(&'a Database);
+struct InUse(Arc<Database>);
 
-impl Drop for InUse<'_> {
+impl Drop for InUse {
     fn drop(&mut self) {
         self.0.lock_demand().released(Instant::now().into_std());
     }

@@ -3,11 +3,13 @@
 //!
 //! Schema and indexes are the same as for the other way: only the statement differs.
 
+use std::sync::Arc;
+
 use lab_core::catalogue::{CategorySummary, ProductLink, ProductPage, RatingSummary, ReviewEntry};
 use tokio_postgres::Row;
 
-use super::Connection;
-use crate::error::DatabaseError;
+use super::{Connection, Database};
+use crate::{error::DatabaseError, request::RequestContext};
 
 /// `shelf` is the product's category without its texts, `opinion` all reviews of the product; each
 /// is read once and used for the totals and for the short list alike.
@@ -56,9 +58,19 @@ CROSS JOIN (
 ) AS related
 WHERE product.id = $1";
 
-/// The page of a product, or `None` if there is no such product.
-pub(super) async fn product_page(
-    connection: &Connection<'_>,
+impl Database {
+    /// The page of a product read by one statement, or `None` if there is no such product.
+    pub(crate) async fn optimized_product_page(
+        self: &Arc<Self>,
+        context: RequestContext,
+        id: i32,
+    ) -> Result<Option<ProductPage>, DatabaseError> {
+        product_page(&self.acquire(context).await?, id).await
+    }
+}
+
+async fn product_page(
+    connection: &Connection,
     id: i32,
 ) -> Result<Option<ProductPage>, DatabaseError> {
     let Some(row) = connection.query_opt(PRODUCT_PAGE, &[&id]).await? else {

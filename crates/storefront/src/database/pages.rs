@@ -1,39 +1,35 @@
 //! Reading pages the way they are commonly written: one query for the product, one more for each
 //! thing on the page, whole rows, and one query per author (N+1).
 
-use lab_core::{
-    catalogue::{
-        CategoryEntry, CategorySummary, HomePage, ProductLink, ProductPage, RatingSummary,
-        Recommendation, Recommendations, ReviewEntry,
-    },
-    settings::PageQuery,
+use std::sync::Arc;
+
+use lab_core::catalogue::{
+    CategoryEntry, CategorySummary, HomePage, ProductLink, ProductPage, RatingSummary,
+    Recommendation, Recommendations, ReviewEntry,
 };
 use tokio_postgres::Row;
 
-use super::{Connection, Database, optimized};
-use crate::error::DatabaseError;
+use super::{Connection, Database};
+use crate::{error::DatabaseError, request::RequestContext};
 
 impl Database {
     /// The page of a product, or `None` if there is no such product.
     pub(crate) async fn product_page(
-        &self,
-        page_query: PageQuery,
+        self: &Arc<Self>,
+        context: RequestContext,
         id: i32,
     ) -> Result<Option<ProductPage>, DatabaseError> {
-        let connection = self.acquire().await?;
-        match page_query {
-            PageQuery::NPlusOne => connection.product_page(id).await,
-            PageQuery::Optimized => optimized::product_page(&connection, id).await,
-        }
+        self.acquire(context).await?.product_page(id).await
     }
 
     /// What those who reviewed this product reviewed as well, or `None` if there is no such
     /// product.
     pub(crate) async fn recommendations(
-        &self,
+        self: &Arc<Self>,
+        context: RequestContext,
         id: i32,
     ) -> Result<Option<Recommendations>, DatabaseError> {
-        let connection = self.acquire().await?;
+        let connection = self.acquire(context).await?;
         let rows = connection.query(RECOMMENDATIONS, &[&id]).await?;
         // Nothing recommended is also what an unknown product looks like.
         if rows.is_empty() && connection.query_opt(PRODUCT, &[&id]).await?.is_none() {
@@ -53,8 +49,11 @@ impl Database {
     }
 
     /// The home page.
-    pub(crate) async fn home(&self) -> Result<HomePage, DatabaseError> {
-        let connection = self.acquire().await?;
+    pub(crate) async fn home(
+        self: &Arc<Self>,
+        context: RequestContext,
+    ) -> Result<HomePage, DatabaseError> {
+        let connection = self.acquire(context).await?;
         let bestsellers = connection.query(BESTSELLERS, &[]).await?;
         let categories = connection.query("SELECT * FROM categories ORDER BY id", &[]).await?;
         Ok(HomePage {
@@ -84,7 +83,7 @@ GROUP BY products.id
 ORDER BY n_reviews DESC, rating_total DESC, products.id
 LIMIT 12";
 
-impl Connection<'_> {
+impl Connection {
     async fn product_page(&self, id: i32) -> Result<Option<ProductPage>, DatabaseError> {
         let Some(product) = self.query_opt(PRODUCT, &[&id]).await? else {
             return Ok(None);

@@ -2,13 +2,15 @@
 
 use std::{fmt::Write as _, io::Cursor};
 
+use axum::body::Bytes;
 use futures_util::{SinkExt, pin_mut};
 use lab_core::catalogue::Catalogue;
 use tokio_postgres::{Client, Error};
 
 /// Drops what an earlier `seed` made and creates the tables. Indexes come after the rows.
 const CREATE_TABLES: &str = "
-DROP TABLE IF EXISTS orders, product_views, reviews, products, authors, categories;
+DROP TABLE IF EXISTS queue_positions, sessions, product_documents, orders, product_views, reviews, products,
+    authors, categories;
 CREATE TABLE categories (id integer PRIMARY KEY, name text NOT NULL);
 CREATE TABLE authors (
     id integer PRIMARY KEY,
@@ -45,6 +47,17 @@ CREATE TABLE product_views (
     product_id integer PRIMARY KEY REFERENCES products,
     n_views bigint NOT NULL
 );
+CREATE TABLE product_documents (
+    product_id integer PRIMARY KEY REFERENCES products,
+    page text NOT NULL,
+    recommendations text NOT NULL
+);
+CREATE TABLE queue_positions (queue text PRIMARY KEY, applied_to bigint NOT NULL);
+CREATE TABLE sessions (
+    token text PRIMARY KEY,
+    user_id bigint NOT NULL,
+    expires_at timestamptz NOT NULL
+);
 ";
 
 /// Every foreign key that pages follow has an index, as in any service that has grown up. Keys are
@@ -59,8 +72,8 @@ ALTER TABLE reviews ADD FOREIGN KEY (author_id) REFERENCES authors;
 ";
 
 /// Empties what a trial writes. The other tables are as `seed` left and analysed them.
-const EMPTY_WHAT_TRIALS_WRITE: &str =
-    "TRUNCATE orders, product_views; ANALYZE orders, product_views;";
+const EMPTY_WHAT_TRIALS_WRITE: &str = "TRUNCATE orders, product_views, sessions, queue_positions;
+     ANALYZE orders, product_views, sessions, queue_positions;";
 
 /// Bytes of rows per message of a copy.
 const COPY_CHUNK_BYTES: usize = 64 * 1024;
@@ -96,6 +109,37 @@ pub(crate) async fn seed(client: &Client, catalogue: &Catalogue) -> Result<(), E
 /// Brings the tables back to the state after [`seed`]. **Errors**: PostgreSQL refused.
 pub(crate) async fn reset(client: &Client) -> Result<(), Error> {
     client.batch_execute(EMPTY_WHAT_TRIALS_WRITE).await
+}
+
+/// The finished pages of one product.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) product_id: i32,
+    pub(crate) page: Bytes,
+    pub(crate) recommendations: Bytes,
+}
+
+/// Writes the finished pages, unless they are there.
+///
+/// Only variants that read them need them, so `seed` leaves them out: they take longer to render
+/// than all other tables together. **Errors**: PostgreSQL refused.
+pub(crate) async fn write_documents(
+    client: &Client,
+    documents: impl Iterator<Item = Document>,
+) -> Result<(), Error> {
+    if client.query_opt("SELECT 1 FROM product_documents LIMIT 1", &[]).await?.is_some() {
+        return Ok(());
+    }
+    copy(client, "product_documents", documents, |line, row| {
+        let (page, recommendations) = (text(&row.page), text(&row.recommendations));
+        write!(line, "{}\t{page}\t{recommendations}", row.product_id)
+    })
+    .await?;
+    client.batch_execute("VACUUM (ANALYZE) product_documents").await
+}
+
+fn text(body: &Bytes) -> &str {
+    std::str::from_utf8(body).expect("pages are JSON")
 }
 
 /// Copies rows in PostgreSQL's text format. The catalogue's texts have nothing to escape.

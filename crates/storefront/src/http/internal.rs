@@ -15,14 +15,14 @@ use axum::{
     routing::{get, post},
 };
 use lab_core::{settings::Mode, target::TargetSample};
-use lab_mitigation::{
-    circuit_breaker::CircuitBreakerSnapshot, local_cache::LocalCacheSnapshot,
-    rate_limit::RateLimitSnapshot,
-};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::public::bearer_token;
-use crate::shop::Shop;
+use crate::{
+    shop::Shop,
+    switches::{self, SwitchError},
+};
 
 /// Serves `listener` on a new thread until the process ends. **Errors**: no thread or no runtime.
 pub(crate) fn spawn(shop: Arc<Shop>, listener: TcpListener) -> io::Result<JoinHandle<()>> {
@@ -64,9 +64,8 @@ async fn check_token(
 #[derive(Debug, Serialize)]
 struct InternalState {
     is_local_cache_loaded: bool,
-    circuit_breaker: CircuitBreakerSnapshot,
-    local_cache: LocalCacheSnapshot,
-    rate_limit: RateLimitSnapshot,
+    /// Every mitigation by its name.
+    mitigations: Map<String, Value>,
     pool: PoolState,
     totals: TotalsState,
 }
@@ -90,18 +89,16 @@ struct TotalsState {
     stale_served: u64,
     statements_sent: u64,
     statements_failed: u64,
+    statements_cancelled: u64,
     views_buffered: u64,
 }
 
 async fn state(State(shop): State<Arc<Shop>>) -> Json<InternalState> {
-    let pages = &shop.pages;
-    let database = pages.database.totals();
-    let (pending, in_use) = pages.database.pending_and_in_use();
+    let database = shop.database().totals();
+    let (pending, in_use) = shop.database().pending_and_in_use();
     Json(InternalState {
         is_local_cache_loaded: shop.is_local_cache_loaded(),
-        circuit_breaker: pages.redis.breaker().snapshot(),
-        local_cache: pages.local.snapshot(),
-        rate_limit: pages.rate_limit.snapshot(),
+        mitigations: switches::snapshots(&shop),
         pool: PoolState {
             size_max: database.pool_size_max,
             size: database.pool_size,
@@ -118,6 +115,7 @@ async fn state(State(shop): State<Arc<Shop>>) -> Json<InternalState> {
             stale_served: shop.totals.stale_served.get(),
             statements_sent: database.statements_sent,
             statements_failed: database.statements_failed,
+            statements_cancelled: database.statements_cancelled,
             views_buffered: shop.views.buffered(),
         },
     })
@@ -143,20 +141,12 @@ async fn set_mode(
         let reason = "expected {\"mode\": \"off\"|\"observe\"|\"enforce\"}\n";
         return (StatusCode::BAD_REQUEST, reason).into_response();
     };
-    match name.as_str() {
-        "circuit_breaker" => shop.pages.redis.breaker().set_mode(mode),
-        "local_cache" => shop.pages.local.set_mode(mode),
-        "rate_limit" => {
-            if let Err(error) = shop.pages.rate_limit.set_mode(mode) {
-                return (StatusCode::CONFLICT, format!("{error}\n")).into_response();
-            }
-        }
-        unknown => {
-            let reason = format!(
-                "unknown mitigation `{unknown}`: circuit_breaker, local_cache or rate_limit\n"
-            );
-            return (StatusCode::NOT_FOUND, reason).into_response();
-        }
+    if let Err(error) = switches::set_mode(&shop, &name, mode) {
+        let code = match error {
+            SwitchError::Unknown { .. } => StatusCode::NOT_FOUND,
+            SwitchError::Refused { .. } => StatusCode::CONFLICT,
+        };
+        return (code, format!("{error}\n")).into_response();
     }
     tracing::info!(mitigation = name, ?mode, "mode changed");
     Json(ModeRequest { mode }).into_response()

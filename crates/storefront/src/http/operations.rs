@@ -39,7 +39,7 @@ async fn readyz(State(shop): State<Arc<Shop>>) -> Response<Body> {
         let reason = "the local cache is being loaded\n";
         return reply::text(StatusCode::SERVICE_UNAVAILABLE, ServedBy::Static, reason);
     }
-    match shop.pages.database.ping().await {
+    match shop.database().ping().await {
         Ok(()) => reply::text(StatusCode::OK, ServedBy::Database, "ready\n"),
         Err(error) => reply::failure(&error.into()),
     }

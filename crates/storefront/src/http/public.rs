@@ -10,11 +10,19 @@ use axum::{
     middleware::{self, Next},
     routing::{get, post},
 };
-use lab_core::outcome::ServedBy;
+use lab_core::{outcome::ServedBy, route::Route};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{operations, reply};
-use crate::{database::Order, error::ServiceError, page::PageKey, shop::Shop};
+use crate::{
+    database::Order,
+    error::ServiceError,
+    page::{Answer, PageKey},
+    request::{Arrival, RequestContext},
+    sessions::Identified,
+    shop::Shop,
+};
 
 /// Names the order; a repeat with the same key is the same order.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -44,7 +52,9 @@ async fn count_request(
     next: Next,
 ) -> Response<Body> {
     let _pending = shop.totals.begin_request();
+    let arrived_at = Instant::now();
     let mut response = next.run(request).await;
+    shop.pages.dimmer.record(arrived_at.elapsed());
     response
         .headers_mut()
         .entry(reply::SERVED_BY)
@@ -52,37 +62,54 @@ async fn count_request(
     response
 }
 
-async fn home(State(shop): State<Arc<Shop>>) -> Response<Body> {
-    read(&shop, PageKey::Home).await
+async fn home(State(shop): State<Arc<Shop>>, arrival: Arrival) -> Response<Body> {
+    read(&shop, shop.context(arrival, Route::Home), PageKey::Home).await
 }
 
-async fn product(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Response<Body> {
+async fn product(
+    State(shop): State<Arc<Shop>>,
+    arrival: Arrival,
+    Path(id): Path<u32>,
+) -> Response<Body> {
     match known_product(&shop, id) {
-        Some(id) => read(&shop, PageKey::Product(id)).await,
+        Some(id) => read(&shop, shop.context(arrival, Route::Product), PageKey::Product(id)).await,
         None => unknown_product(),
     }
 }
 
-async fn recommendations(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Response<Body> {
-    match known_product(&shop, id) {
-        Some(id) => read(&shop, PageKey::Recommendations(id)).await,
-        None => unknown_product(),
-    }
+async fn recommendations(
+    State(shop): State<Arc<Shop>>,
+    arrival: Arrival,
+    Path(id): Path<u32>,
+) -> Response<Body> {
+    let Some(id) = known_product(&shop, id) else {
+        return unknown_product();
+    };
+    read(&shop, shop.context(arrival, Route::Recommendations), PageKey::Recommendations(id)).await
 }
 
-async fn read(shop: &Shop, key: PageKey) -> Response<Body> {
-    match shop.pages.read(key).await {
-        Ok(Some(page)) => reply::page(page),
-        Ok(None) => unknown_product(),
+async fn read(shop: &Shop, context: RequestContext, key: PageKey) -> Response<Body> {
+    match shop.pages.read(context, key).await {
+        Ok(Answer::Page(page)) => reply::page(page),
+        Ok(Answer::NoSuchPage) => unknown_product(),
+        Ok(Answer::LeftOut) => reply::empty(StatusCode::NO_CONTENT, ServedBy::Degraded),
         Err(error) => reply::failure(&error),
     }
 }
 
-async fn add_view(State(shop): State<Arc<Shop>>, Path(id): Path<u32>) -> Response<Body> {
+async fn add_view(
+    State(shop): State<Arc<Shop>>,
+    arrival: Arrival,
+    Path(id): Path<u32>,
+) -> Response<Body> {
     let Some(id) = known_product(&shop, id) else {
         return unknown_product();
     };
-    match shop.views.add(id).await {
+    let context = shop.context(arrival, Route::Views);
+    if shop.pages.is_left_out(context.class) {
+        return reply::empty(StatusCode::ACCEPTED, ServedBy::Degraded);
+    }
+    match shop.views.add(context, id).await {
         Ok(served_by) => reply::empty(StatusCode::ACCEPTED, served_by),
         Err(error) => reply::failure(&error),
     }
@@ -100,24 +127,32 @@ struct Session {
     token: String,
 }
 
-async fn create_session(State(shop): State<Arc<Shop>>, body: Bytes) -> Response<Body> {
+async fn create_session(
+    State(shop): State<Arc<Shop>>,
+    arrival: Arrival,
+    body: Bytes,
+) -> Response<Body> {
     let Ok(User { user }) = serde_json::from_slice(&body) else {
         return malformed("expected {\"user\": <number>}");
     };
-    match shop.sessions.create(user).await {
-        Ok(token) => reply::json(StatusCode::CREATED, ServedBy::Redis, &Session { token }),
-        Err(error) => reply::failure(&ServiceError::from(error)),
+    match shop.sessions.create(shop.context(arrival, Route::Sessions), user).await {
+        Ok((token, by)) => reply::json(StatusCode::CREATED, by, &Session { token }),
+        Err(error) => reply::failure(&error),
     }
 }
 
-async fn me(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response<Body> {
+async fn me(State(shop): State<Arc<Shop>>, arrival: Arrival, headers: HeaderMap) -> Response<Body> {
     let Some(token) = bearer_token(&headers) else {
         return reply::unauthorized(ServedBy::Shed, "authorization: Bearer <token> is missing");
     };
-    match shop.sessions.user(token).await {
-        Ok(Some(user)) => reply::json(StatusCode::OK, ServedBy::Redis, &User { user }),
-        Ok(None) => reply::unauthorized(ServedBy::Redis, "no such session"),
-        Err(error) => reply::failure(&ServiceError::from(error)),
+    match shop.sessions.user(shop.context(arrival, Route::Me), token).await {
+        Ok(Identified { user: Some(user), served_by }) => {
+            reply::json(StatusCode::OK, served_by, &User { user })
+        }
+        Ok(Identified { user: None, served_by }) => {
+            reply::unauthorized(served_by, "no such session")
+        }
+        Err(error) => reply::failure(&error),
     }
 }
 
@@ -137,6 +172,7 @@ struct Placed<'a> {
 
 async fn place_order(
     State(shop): State<Arc<Shop>>,
+    arrival: Arrival,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
@@ -159,7 +195,8 @@ async fn place_order(
         quantity: i32::from(request.quantity),
         user: i64::from(request.user),
     };
-    match shop.pages.database.place_order(&order).await {
+    let context = shop.context(arrival, Route::Orders);
+    match shop.database().place_order(context, &order).await {
         Ok(()) => reply::json(StatusCode::CREATED, ServedBy::Database, &Placed { order: key }),
         Err(error) => reply::failure(&ServiceError::from(error)),
     }

@@ -1,16 +1,14 @@
 //! Names and lifetimes of cache entries.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
-use lab_core::seed::{Seed, mix};
+use lab_core::seed::Seed;
 use lab_mitigation::paced_refill::jittered_ttl;
 
+use crate::random::Random;
+
 /// A page that can be cached. Displayed, it is the key in Redis and in the local cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum PageKey {
     /// `GET /`.
     Home,
@@ -38,20 +36,18 @@ impl fmt::Display for PageKey {
 #[derive(Debug)]
 pub(crate) struct JitteredTtl {
     ttl: Duration,
-    seed: Seed,
-    n_drawn: AtomicU64,
+    random: Random,
 }
 
 impl JitteredTtl {
     pub(crate) fn new(ttl: Duration, seed: Seed) -> Self {
-        Self { ttl, seed: seed.derive("ttl-jitter"), n_drawn: AtomicU64::new(0) }
+        Self { ttl, random: Random::new(seed, "ttl-jitter") }
     }
 
     /// The next one, from 0.9 to 1.1 times the configured one, in milliseconds and at least 1.
     pub(crate) fn next_ms(&self) -> u64 {
-        let number = self.n_drawn.fetch_add(1, Relaxed);
-        let ttl = jittered_ttl(self.ttl, mix(self.seed.0 ^ mix(number)));
-        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+        let ttl = jittered_ttl(self.ttl, self.random.next());
+        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
     }
 }
 

@@ -1,19 +1,22 @@
 //! How a cached page is read: every layer, in the order in which it is asked, and why there.
 //!
 //! 1. **Local cache, fresh.** Costs a microsecond and needs nobody, so it comes first.
-//! 2. **Redis**, through breaker, then bound, then the library ([`crate::redis_client`]): the bound
-//!    is inside the breaker, so that a silent Redis looks like failures to it. A hit fills the
-//!    local cache.
-//! 3. **Rate limit**, only in front of the database: what Redis or the local cache answers costs
-//!    the database nothing and is never refused.
-//! 4. **Database**: pool, then statements. The page fills Redis (awaited before answering, as
-//!    commonly shipped, and through the same breaker and bound) and then the local cache.
-//! 5. **Stale**: when 3 refuses or 4 fails, an expired local entry stands in if the settings allow
-//!    its age; else the refusal or the error is the answer.
+//! 2. **Redis** ([`crate::redis_client`]). A hit fills the local cache. An error of Redis is never
+//!    the answer to a page: it counts as a miss.
+//! 3. **Dimmer**: under pressure, auxiliary pages are left out here. What Redis has costs the
+//!    database nothing and is served whatever the pressure.
+//! 4. **Coalescing**: a miss joins the read of the same page that goes on. Outside of everything
+//!    that guards the database, because who joins costs it nothing.
+//! 5. **Miss** ([`miss`]): retry, then admission ([`crate::admission`]), then the database, then
+//!    the caches are filled.
+//! 6. **Stand-in**: when 5 refuses or fails, an expired local entry may stand in if the settings
+//!    allow its age, or a page rendered ahead; else the refusal or the error is the answer.
 //!
-//! An error of Redis is never the answer to a page: it counts as a miss.
+//! The request's deadline bounds 2, 4 and 5, each as it begins ([`crate::request`]).
 
 mod key;
+mod miss;
+mod source;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,47 +24,56 @@ use axum::body::Bytes;
 use lab_core::{
     event::kind,
     outcome::ServedBy,
-    settings::{CacheMode, PageQuery},
+    route::RouteClass,
+    settings::{CacheMode, Settings},
     target::TargetConfig,
 };
 use lab_mitigation::{
-    local_cache::{Freshness, LocalCache, Lookup},
-    rate_limit::{RateLimit, RateLimited},
+    coalesce::{Coalesce, FillError, Role},
+    deadline::{DeadlineError, DeadlinePropagation},
+    graceful_degradation::{AuxiliaryWork, GracefulDegradation},
+    local_cache::{Freshness, Lookup},
+    static_snapshot::StaticSnapshot,
 };
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(crate) use self::key::{JitteredTtl, PageKey};
+pub(crate) use self::{
+    key::{JitteredTtl, PageKey},
+    miss::{MissParts, Misses},
+};
 use crate::{
-    database::Database,
     error::ServiceError,
     events::{EventLog, QuietSecond},
+    random::Random,
     redis_client::RedisClient,
+    request::RequestContext,
     totals::Totals,
 };
 
 /// Reads pages through every layer.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    pub(crate) local: LocalCache<String, Bytes>,
-    pub(crate) rate_limit: RateLimit,
+    pub(crate) misses: Arc<Misses>,
     pub(crate) redis: RedisClient,
-    pub(crate) database: Arc<Database>,
+    pub(crate) coalesce: Coalesce<PageKey, Option<Bytes>, Arc<ServiceError>>,
+    pub(crate) dimmer: GracefulDegradation,
+    pub(crate) rendered_ahead: StaticSnapshot<String, Bytes>,
+    deadlines: DeadlinePropagation,
     cache: CacheMode,
-    page_query: PageQuery,
-    ttl: JitteredTtl,
+    random: Random,
     totals: Arc<Totals>,
     events: Arc<EventLog>,
     stale_stretch: QuietSecond,
-    limited_stretch: QuietSecond,
 }
 
 /// What [`Pages`] shares with the rest of the service.
 #[derive(Debug)]
 pub(crate) struct PageParts {
-    pub(crate) rate_limit: RateLimit,
+    pub(crate) misses: Misses,
     pub(crate) redis: RedisClient,
-    pub(crate) database: Arc<Database>,
+    pub(crate) dimmer: GracefulDegradation,
+    pub(crate) deadlines: DeadlinePropagation,
     pub(crate) totals: Arc<Totals>,
     pub(crate) events: Arc<EventLog>,
 }
@@ -73,57 +85,81 @@ pub(crate) struct Page {
     pub(crate) served_by: ServedBy,
 }
 
+/// What is said to a reader.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The page.
+    Page(Page),
+    /// There is no such page.
+    NoSuchPage,
+    /// There may be one; it was left out on purpose.
+    LeftOut,
+}
+
 impl Pages {
     pub(crate) fn new(config: &TargetConfig, parts: PageParts) -> Self {
-        let PageParts { rate_limit, redis, database, totals, events } = parts;
+        let Settings { coalesce, static_snapshot, cache, .. } = &config.settings;
+        let PageParts { misses, redis, dimmer, deadlines, totals, events } = parts;
         Self {
-            local: LocalCache::new(&config.settings.local_cache),
-            rate_limit,
+            misses: Arc::new(misses),
             redis,
-            database,
-            cache: config.settings.cache,
-            page_query: config.settings.page_query,
-            ttl: JitteredTtl::new(config.cache.ttl, config.seed),
+            coalesce: Coalesce::new(coalesce),
+            dimmer,
+            rendered_ahead: StaticSnapshot::new(static_snapshot),
+            deadlines,
+            cache: *cache,
+            random: Random::new(config.seed, "dimmer"),
             totals,
             events,
             stale_stretch: QuietSecond::default(),
-            limited_stretch: QuietSecond::default(),
         }
     }
 
-    /// The page at `key`, or `None` if there is no such page.
+    /// The page at `key`.
     ///
-    /// **Errors**: nothing answered, or the rate limit refused, and nothing stale may stand in.
-    /// **Cancellation**: nothing is written that would be wrong; a page may stay out of the caches.
-    pub(crate) async fn read(&self, key: PageKey) -> Result<Option<Page>, ServiceError> {
+    /// **Errors**: nothing answered, or something refused, and nothing may stand in.
+    /// **Cancellation**: nothing is written that would be wrong. A page may stay out of the caches
+    /// unless its read is detached.
+    pub(crate) async fn read(
+        &self,
+        context: RequestContext,
+        key: PageKey,
+    ) -> Result<Answer, Arc<ServiceError>> {
         let name = key.to_string();
-        let local = self.local.get(now(), &name);
-        if let Lookup::Fresh(body) = local {
-            return Ok(Some(Page { body, served_by: ServedBy::Local }));
+        let local = self.misses.local.get(now(), &name);
+        match local {
+            Lookup::Fresh(body) => return Ok(Answer::page(body, ServedBy::Local)),
+            Lookup::Negative => return Ok(Answer::NoSuchPage),
+            Lookup::Expired(..) | Lookup::Absent => {}
         }
-        if let Some(body) = self.read_redis(&name).await {
-            self.local.insert(now(), name, body.clone());
-            return Ok(Some(Page { body, served_by: ServedBy::Redis }));
+        if let Some(body) = self.read_redis(context, &name).await {
+            self.misses.local.insert(now(), name, body.clone());
+            return Ok(Answer::page(body, ServedBy::Redis));
         }
-        match self.read_database(key).await {
-            Ok(None) => Ok(None),
-            Ok(Some(body)) => {
-                self.fill_redis(&name, &body).await;
-                self.local.insert(now(), name, body.clone());
-                Ok(Some(Page { body, served_by: ServedBy::Database }))
-            }
-            Err(error) => self.stand_in(local).map(Some).ok_or(error),
+        if self.is_left_out(context.class) {
+            return Ok(Answer::LeftOut);
         }
+        match self.read_missed(context, key).await {
+            Ok((Some(body), served_by)) => Ok(Answer::page(body, served_by)),
+            Ok((None, _)) => Ok(Answer::NoSuchPage),
+            Err(error) => self.stand_in(&name, local).map(Answer::Page).ok_or(error),
+        }
+    }
+
+    /// Whether work of `class` is left out now.
+    pub(crate) fn is_left_out(&self, class: RouteClass) -> bool {
+        class == RouteClass::Auxiliary
+            && self.dimmer.decide(class, self.random.next()) == AuxiliaryWork::LeaveOut
     }
 
     /// A miss and an error are the same to the reader: somebody else has to answer.
-    async fn read_redis(&self, name: &str) -> Option<Bytes> {
+    async fn read_redis(&self, context: RequestContext, name: &str) -> Option<Bytes> {
         if self.cache == CacheMode::Bypass {
             return None;
         }
         let mut command = redis::cmd("GET");
         command.arg(name);
-        let body = self.redis.command::<Option<Vec<u8>>>(&command).await.ok()?;
+        let body = self.redis.command::<Option<Vec<u8>>>(context, &command).await.ok()?;
         match &body {
             Some(_) => self.totals.cache_hits.add_one(),
             None => self.totals.cache_misses.add_one(),
@@ -131,52 +167,61 @@ impl Pages {
         body.map(Bytes::from)
     }
 
-    async fn fill_redis(&self, name: &str, body: &Bytes) {
-        if self.cache == CacheMode::Bypass {
-            return;
-        }
-        let mut command = redis::cmd("SET");
-        command.arg(name).arg(body.as_ref()).arg("PX").arg(self.ttl.next_ms());
-        // Counted where it failed; the page is there all the same.
-        let _ = self.redis.command::<()>(&command).await;
-    }
-
-    async fn read_database(&self, key: PageKey) -> Result<Option<Bytes>, ServiceError> {
-        self.rate_limit.check().inspect_err(|refusal| self.note_refusal(*refusal))?;
-        let body = match key {
-            PageKey::Home => Some(to_body(&self.database.home().await?)),
-            PageKey::Product(id) => {
-                let page = self.database.product_page(self.page_query, id).await?;
-                page.as_ref().map(to_body)
+    /// Reads a page that no cache has, alone or with others who want the same one.
+    async fn read_missed(
+        &self,
+        context: RequestContext,
+        key: PageKey,
+    ) -> Result<(Option<Bytes>, ServedBy), Arc<ServiceError>> {
+        let misses = Arc::clone(&self.misses);
+        let filling = self.coalesce.run(key, move || misses.fill(context, key));
+        // Who joined has a deadline of its own, which may be nearer than the leader's.
+        let filled = match self.deadlines.within(context.deadline, None, filling).await {
+            Ok(filled) => filled,
+            Err(DeadlineError::Exceeded(exceeded)) => {
+                return Err(Arc::new(ServiceError::DeadlineExceeded(exceeded)));
             }
-            PageKey::Recommendations(id) => {
-                self.database.recommendations(id).await?.as_ref().map(to_body)
+            Err(DeadlineError::TimedOut(timeout)) => {
+                return Err(Arc::new(ServiceError::FillTimedOut(timeout)));
             }
         };
-        Ok(body)
+        let served_by = match filled.role {
+            Role::Led => ServedBy::Database,
+            Role::Joined => ServedBy::Coalesced,
+        };
+        match filled.result {
+            Ok(body) => Ok((body, served_by)),
+            Err(FillError::Failed(error)) => Err(error),
+            Err(FillError::Lost) => Err(Arc::new(ServiceError::FillLost)),
+        }
     }
 
-    fn stand_in(&self, local: Lookup<Bytes>) -> Option<Page> {
-        let Lookup::Expired(body, age) = local else {
-            return None;
+    fn stand_in(&self, name: &str, local: Lookup<Bytes>) -> Option<Page> {
+        let stale = match local {
+            Lookup::Expired(body, age)
+                if self.misses.local.freshness(age) == Freshness::StaleUsable =>
+            {
+                Some((body, age, ServedBy::Stale))
+            }
+            _ => None,
         };
-        if self.local.freshness(age) != Freshness::StaleUsable {
-            return None;
-        }
+        let ahead = || {
+            let (body, age) = self.rendered_ahead.page(now(), name)?;
+            Some((body, age, ServedBy::Static))
+        };
+        let (body, age, served_by) = stale.or_else(ahead)?;
         self.totals.stale_served.add_one();
         if self.stale_stretch.is_first(now()) {
             let age_ms = age.as_millis().to_string();
             self.events.record(kind::STALE_SERVED, BTreeMap::from([("age_ms".into(), age_ms)]));
         }
-        Some(Page { body, served_by: ServedBy::Stale })
+        Some(Page { body, served_by })
     }
+}
 
-    fn note_refusal(&self, refusal: RateLimited) {
-        if self.limited_stretch.is_first(now()) {
-            let retry_after_us = refusal.retry_after.as_micros().to_string();
-            let detail = BTreeMap::from([("retry_after_us".into(), retry_after_us)]);
-            self.events.record(kind::RATE_LIMIT_REACHED, detail);
-        }
+impl Answer {
+    fn page(body: Bytes, served_by: ServedBy) -> Self {
+        Self::Page(Page { body, served_by })
     }
 }
 

@@ -163,6 +163,7 @@ impl Stack {
             "seed": 7,
             "settings": settings,
             "events_path": self.directory.path().join("events.jsonl"),
+            "state_path": self.directory.path().join("state"),
             "cached_reads_per_sec": 100.0,
             "zipf_exponent": 1.0,
         }))
@@ -239,6 +240,11 @@ impl Storefront {
         reply(self.http.get(self.url(path))).await
     }
 
+    /// As a client that waits for `budget_ms` at the most, and says so.
+    pub(crate) async fn get_within(&self, path: &str, budget_ms: u64) -> Reply {
+        reply(self.http.get(self.url(path)).header("x-budget-ms", budget_ms)).await
+    }
+
     pub(crate) async fn get_me(&self, token: &str) -> Reply {
         reply(self.http.get(self.url("/me")).header("authorization", format!("Bearer {token}")))
             .await
@@ -293,6 +299,12 @@ impl Storefront {
         let asked_at = Instant::now();
         kill(pid(&self.child), Signal::SIGTERM).unwrap();
         (self.child.wait().unwrap(), asked_at.elapsed())
+    }
+
+    /// Kills it and waits for its end.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     fn url(&self, path: &str) -> String {

@@ -61,25 +61,25 @@ pub(crate) fn drifted(known_per_sec: f64, probe_per_sec: f64) -> bool {
 /// How busy the database's core and the others were in a burst.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bottleneck {
-    /// Busy share of the database's core, 0 to 1.
+    /// Busy share of what the database has of its core, 0 to 1.
     pub(crate) database: f64,
     /// Busy share of the other cores together, 0 to 1.
     pub(crate) others: f64,
 }
 
 impl Bottleneck {
-    /// From CPU seconds (database, others) before and after `length`; the others have `n_others`
-    /// cores.
+    /// From CPU seconds (database, others) before and after `length`, in which there were `cores`
+    /// of them.
     pub(crate) fn new(
         before: (f64, f64),
         after: (f64, f64),
         length: Duration,
-        n_others: usize,
+        cores: (f64, f64),
     ) -> Self {
         let seconds = length.as_secs_f64();
         Self {
-            database: (after.0 - before.0) / seconds,
-            others: (after.1 - before.1) / (seconds * n_others.max(1) as f64),
+            database: (after.0 - before.0) / (seconds * cores.0),
+            others: (after.1 - before.1) / (seconds * cores.1),
         }
     }
 
@@ -162,10 +162,10 @@ mod tests {
     #[test]
     fn the_database_must_be_the_busiest() {
         let four = Duration::from_secs(4);
-        let good = Bottleneck::new((10.0, 5.0), (13.8, 7.0), four, 1);
+        let good = Bottleneck::new((10.0, 5.0), (13.8, 7.0), four, (1.0, 1.0));
         assert!((good.database - 0.95).abs() < 1e-9 && (good.others - 0.5).abs() < 1e-9);
         good.check().unwrap();
-        let idle = Bottleneck::new((0.0, 0.0), (2.0, 3.9), four, 1);
+        let idle = Bottleneck::new((0.0, 0.0), (2.0, 3.9), four, (1.0, 1.0));
         let error = idle.check().unwrap_err().to_string();
         assert!(error.contains("busy 50 %") && error.contains("the others 98 %"), "{error}");
     }

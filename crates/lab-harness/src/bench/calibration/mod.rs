@@ -18,7 +18,7 @@ use lab_core::{
     sample::{self, RequestSample},
     scenario::ResolvedVariant,
     settings::{CacheMode, Settings},
-    units::PerSec,
+    units::{PerSec, Ratio},
 };
 
 use self::{
@@ -184,8 +184,14 @@ impl Bench<'_> {
         let bytes = std::fs::read(self.folder.join(SAMPLES_FILE))
             .context("read the calibration's samples")?;
         let samples = sample::decode_file(&bytes).context("decode the calibration's samples")?;
-        let bottleneck = Bottleneck::new(before, after, length, self.session.cpus.others.len());
+        let bottleneck = Bottleneck::new(before, after, length, self.cores());
         Ok(Observed { samples, bottleneck })
+    }
+
+    /// Cores of the database and of all else.
+    fn cores(&self) -> (f64, f64) {
+        let quota = self.selection.campaign.database.cpu_quota;
+        (quota.map_or(1.0, Ratio::get), self.session.cpus.others.len().max(1) as f64)
     }
 
     /// CPU time of the database and of all else, in seconds of one core.
