@@ -12,7 +12,6 @@ use redis::{
     Client, FromRedisValue, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use tokio::time::Instant;
 
 use crate::{error::CacheError, totals::Totals};
 
@@ -98,15 +97,14 @@ impl RedisClient {
     }
 
     async fn call<T>(&self, call: impl Future<Output = RedisResult<T>>) -> Result<T, CacheError> {
-        let permit = self.breaker.try_acquire(Instant::now().into_std())?;
-        let reply = match bounded(self.call_timeout, call).await {
+        let permit = self.breaker.try_acquire()?;
+        let reply = match bounded(permit.call_timeout(self.call_timeout), call).await {
             Ok(reply) => reply.map_err(CacheError::from),
             Err(timeout) => Err(timeout.into()),
         };
-        let now = Instant::now().into_std();
         match &reply {
-            Ok(_) => permit.on_success(now),
-            Err(_) => permit.on_failure(now),
+            Ok(_) => permit.on_success(),
+            Err(_) => permit.on_failure(),
         }
         reply
     }

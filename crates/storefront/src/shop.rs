@@ -12,11 +12,11 @@ use std::{
 
 use lab_core::{
     catalogue::Catalogue,
-    settings::{CircuitBreakerSettings, Mode},
+    settings::Mode,
     target::{TargetConfig, TargetSample},
 };
 use lab_mitigation::{
-    circuit_breaker::{CircuitBreaker, CircuitEvent},
+    circuit_breaker::{CircuitBreaker, CircuitEvent, Jitter},
     rate_limit::{RateLimit, RateLimitSettingsError},
 };
 use metrics_exporter_prometheus::BuildError;
@@ -81,7 +81,7 @@ impl Shop {
         let events = Arc::new(events);
         let totals = Arc::new(Totals::default());
         let metrics = Metrics::new()?;
-        let breaker = breaker(&config.settings.circuit_breaker, Arc::clone(&events));
+        let breaker = breaker(&config, Arc::clone(&events));
         let redis = RedisClient::new(&config, breaker, Arc::clone(&totals))?;
         let database = Arc::new(Database::new(&config, metrics.acquire_waits())?);
         let parts = PageParts {
@@ -154,8 +154,9 @@ impl Shop {
 
 /// A breaker whose changes become events. Under observe the service behaves as before, and the
 /// event says so, or it would be taken for the detection.
-fn breaker(settings: &CircuitBreakerSettings, events: Arc<EventLog>) -> CircuitBreaker {
-    CircuitBreaker::new(settings, move |mode, event| {
+fn breaker(config: &TargetConfig, events: Arc<EventLog>) -> CircuitBreaker {
+    let jitter = Jitter::new(config.seed.derive("circuit-breaker"));
+    CircuitBreaker::new(&config.settings.circuit_breaker, jitter, move |mode, event| {
         let mut detail = BTreeMap::new();
         if let CircuitEvent::Opened { reason } = event {
             detail.insert("reason".to_owned(), reason.to_string());
