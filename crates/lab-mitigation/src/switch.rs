@@ -19,6 +19,7 @@ impl Switch {
     }
 
     /// The mode now.
+    #[inline]
     pub fn mode(&self) -> Mode {
         match self.0.load(Relaxed) {
             OFF => Mode::Off,
@@ -80,6 +81,7 @@ const WOULD_REJECT: usize = 2;
 
 impl Decisions {
     /// Counts one decision and says what it comes to. Not for mode off, which decides nothing.
+    #[inline]
     pub(crate) fn apply<T, E>(&self, mode: Mode, decision: Result<T, E>) -> Effect<T, E> {
         let (which, effect) = match (decision, mode) {
             (Ok(permit), _) => (PERMITTED, Effect::Permitted(permit)),

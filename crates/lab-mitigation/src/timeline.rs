@@ -1,11 +1,17 @@
 //! Time in nanoseconds since a mitigation was built: cheap to read, to compare and to keep in an
 //! atomic.
 //!
-//! What a reading costs decides what a closed breaker costs. `Instant::now` reads the processor's
-//! counter, which alone takes longer than all the rest of an admitted call. The kernel's coarse
-//! clock is a load from memory that the kernel writes at every tick: several times cheaper, and up
-//! to a tick (1 to 10 ms) behind. It is right where every duration that is measured is many ticks
-//! long, and [`Timeline::for_shortest`] takes it only there.
+//! What a reading costs decides what a closed breaker costs: `Instant::now` alone takes longer
+//! than all the rest of an admitted call. There are two cheaper ones.
+//!
+//! The kernel's *coarse* clock is a load from memory that the kernel writes at every tick: several
+//! times cheaper, and up to a tick (1 to 10 ms) behind. It is right where every duration that is
+//! measured is many ticks long, and [`Timeline::for_shortest`] takes it only there.
+//!
+//! For the rest there is the processor's counter, read without the fence that the kernel's precise
+//! clock puts before it: between two processors it may step back by some nanoseconds, which is why
+//! differences saturate. quanta measures its rate once in a process, which takes some milliseconds
+//! and at most a fifth of a second, and falls back on the kernel where the counter is not steady.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +37,11 @@ pub(crate) struct Timeline {
 
 #[derive(Debug)]
 enum Source {
-    /// The kernel's, and its reading at the origin.
-    Kernel(ClockId, u64),
+    /// The kernel's coarse clock, and its reading at the origin.
+    Coarse(u64),
+    /// The processor's counter where it is steady, else the kernel's precise clock; and its
+    /// reading at the origin.
+    Precise(quanta::Clock, u64),
     /// The caller's.
     Given(BoxedClock),
 }
@@ -43,13 +52,16 @@ impl Timeline {
     pub(crate) fn for_shortest(shortest: Duration) -> Self {
         let tick = duration(clock_getres(COARSE));
         let is_coarse_enough = tick.saturating_mul(TICKS_MIN) <= shortest;
-        let clock = if is_coarse_enough { COARSE } else { ClockId::Monotonic };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the edge: the origin that the kernel's readings are laid on"
-        )]
+        let source = if is_coarse_enough {
+            Source::Coarse(coarse_ns())
+        } else {
+            let clock = quanta::Clock::new();
+            let origin = clock.raw();
+            Source::Precise(clock, origin)
+        };
+        #[expect(clippy::disallowed_methods, reason = "the edge: what the readings are laid on")]
         let origin = Instant::now();
-        Self { source: Source::Kernel(clock, read_ns(clock)), origin }
+        Self { source, origin }
     }
 
     /// On a clock that the caller gives.
@@ -65,9 +77,11 @@ impl Timeline {
     }
 
     /// Nanoseconds since the origin. Wraps nothing for 584 years.
+    #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
         match &self.source {
-            Source::Kernel(clock, origin_ns) => read_ns(*clock).saturating_sub(*origin_ns),
+            Source::Coarse(origin_ns) => coarse_ns().saturating_sub(*origin_ns),
+            Source::Precise(clock, origin) => clock.delta_as_nanos(*origin, clock.raw()),
             Source::Given(clock) => self.ns(clock.now()),
         }
     }
@@ -86,12 +100,13 @@ impl Timeline {
     /// Whether readings come from the coarse clock.
     #[cfg(test)]
     fn is_coarse(&self) -> bool {
-        matches!(self.source, Source::Kernel(COARSE, _))
+        matches!(self.source, Source::Coarse(_))
     }
 }
 
-fn read_ns(clock: ClockId) -> u64 {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
+#[inline]
+fn coarse_ns() -> u64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(COARSE);
     // A monotonic clock counts from the start of the machine, so neither is negative.
     tv_sec.cast_unsigned().wrapping_mul(1_000_000_000).wrapping_add(tv_nsec.cast_unsigned())
 }

@@ -33,15 +33,23 @@ fn silent_redis() -> (Redis, RedisProbe) {
     controlled()
 }
 
-fn breaker(slow_call_bound: Duration) -> CircuitBreaker {
-    let settings = CircuitBreakerSettings {
+fn settings(slow_call_bound: Duration) -> CircuitBreakerSettings {
+    CircuitBreakerSettings {
         mode: Mode::Enforce,
         failure_threshold: NonZeroU32::new(THRESHOLD).expect("5 is not 0"),
         wait_duration_in_open: WAIT_IN_OPEN,
         slow_call_bound,
         ..CircuitBreakerSettings::default()
-    };
-    CircuitBreaker::with_clock(&settings, Jitter::new(Seed(0)), SystemClock, |_, _| {})
+    }
+}
+
+fn breaker(slow_call_bound: Duration) -> CircuitBreaker {
+    on_tokios_clock(&settings(slow_call_bound))
+}
+
+/// A breaker whose time stands still with tokio's.
+fn on_tokios_clock(settings: &CircuitBreakerSettings) -> CircuitBreaker {
+    CircuitBreaker::with_clock(settings, Jitter::new(Seed(0)), SystemClock, |_, _| {})
 }
 
 fn classify<R, E>(result: &Result<R, E>) -> CallResult {
@@ -126,6 +134,35 @@ async fn while_half_open_one_call_waits_for_the_timeout_and_the_others_do_not() 
     }
     assert_eq!((n_refused, probe.counts().n_calls - n_before), (19, 1));
     assert_eq!(breaker.state(), CircuitState::Open, "the probe timed out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_behind_the_layer_has_the_shorter_bound_and_failing_it_opens_again() {
+    const PROBE_TIMEOUT: Duration = Duration::from_millis(20);
+    let (redis, probe) = silent_redis();
+    let settings = CircuitBreakerSettings {
+        failure_threshold: NonZeroU32::MIN,
+        probe_timeout: Some(PROBE_TIMEOUT),
+        ..settings(CALL_TIMEOUT)
+    };
+    let breaker = on_tokios_clock(&settings);
+    let mut cache = CircuitBreakerLayer::new(breaker.clone(), classify)
+        .layer(CallTimeoutLayer::new(Some(CALL_TIMEOUT)).layer(redis));
+    let mut call = async || {
+        let start = tokio::time::Instant::now();
+        let error = reply_in_time(cache.ready().await.unwrap().call("GET page")).await.unwrap_err();
+        (error, start.elapsed())
+    };
+    let timed_out = |waited| CallTimeout { waited };
+    let (error, waited) = call().await;
+    let usual = CallTimeoutError::TimedOut(timed_out(CALL_TIMEOUT));
+    assert_eq!(error, CircuitBreakerError::Inner(usual), "the first call is no probe");
+    assert!(CALL_TIMEOUT <= waited);
+    tokio::time::advance(WAIT_IN_OPEN).await;
+    let (error, waited) = call().await;
+    assert_eq!(error, CircuitBreakerError::ProbeTimedOut(timed_out(PROBE_TIMEOUT)));
+    assert!(waited < CALL_TIMEOUT, "{waited:?}");
+    assert_eq!((breaker.state(), probe.counts().n_dropped), (CircuitState::Open, 2));
 }
 
 // A refusal of our own limiter says nothing about the dependency behind it.

@@ -148,7 +148,7 @@ fn no_more_probes_than_permits_are_ever_in_flight() {
         };
         // A dropped permit lets the next one in; a failure opens the circuit and does not.
         let threads =
-            [thread::spawn(probe(|it| drop(it))), thread::spawn(probe(Permit::on_failure))];
+            [thread::spawn(probe(|it| drop(it))), thread::spawn(probe(|it| it.on_failure()))];
         probe(|it| drop(it))();
         for thread in threads {
             thread.join().unwrap();

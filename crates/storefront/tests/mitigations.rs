@@ -186,10 +186,8 @@ async fn no_query_runs_on_for_a_caller_who_left() {
             assert!(gone.await.is_err(), "the client hangs up");
         }
         // The lock still holds, so a query that was not cancelled is still there.
-        eventually("what is to end has ended", async || {
-            n_running(&admin).await == n_left_running
-        })
-        .await;
+        eventually("what is to end has ended", async || n_running(&admin).await == n_left_running)
+            .await;
         drop(blocker);
         eventually("the connection is of use again", async || {
             storefront.get("/products/3").await.status == 200
@@ -243,9 +241,8 @@ async fn what_admits_refuses_the_excess_and_lets_the_rest_through() {
             drop(blocker);
         };
         let (replies, ()) = tokio::join!(replies, release);
-        let count = |reply: (u16, &str)| {
-            replies.iter().filter(|it| (it.0, it.1.as_str()) == reply).count()
-        };
+        let count =
+            |reply: (u16, &str)| replies.iter().filter(|it| (it.0, it.1.as_str()) == reply).count();
         assert_eq!((count((200, "database")), count((503, "shed"))), (1, 2), "{name}: {replies:?}");
         let all = get_all(&storefront, &paths[..1]).await;
         assert_eq!(all, [(200, "database".to_owned())], "{name}: its place is free again");

@@ -40,12 +40,26 @@ struct Front {
     probe_timeout: Option<Duration>,
 }
 
-/// An admitted call: a [`Ticket`] with its time as the timeline counts it.
+/// An admitted call: a [`Ticket`] in two words, which travel in registers.
 #[derive(Debug)]
 pub(super) struct Claim {
-    cycle: u64,
+    /// The cycle, shifted left by one, and whether it is a probe.
+    word: u64,
     admitted_ns: u64,
-    is_probe: bool,
+}
+
+impl Claim {
+    fn new(cycle: u64, is_probe: bool, admitted_ns: u64) -> Self {
+        Self { word: cycle << 1 | u64::from(is_probe), admitted_ns }
+    }
+
+    fn cycle(&self) -> u64 {
+        self.word >> 1
+    }
+
+    fn is_probe(&self) -> bool {
+        self.word & 1 == 1
+    }
 }
 
 impl Circuit {
@@ -70,7 +84,10 @@ impl Circuit {
     }
 
     /// Asks to make one call now. `None`: it passes, and its result does not count.
-    #[inline]
+    ///
+    /// Always inlined: what it returns is taken apart at once, and written to memory in parts and
+    /// read back as a whole it would cost more than the decision.
+    #[inline(always)]
     pub(super) fn try_acquire(&self) -> Result<Option<Claim>, CallNotPermitted> {
         let mode = self.mode();
         if mode == Mode::Off {
@@ -78,7 +95,7 @@ impl Circuit {
         }
         let now_ns = self.front.timeline.now_ns();
         let decision = match self.front.mirror.answer(now_ns) {
-            Answer::Admitted { cycle } => Ok(Claim { cycle, admitted_ns: now_ns, is_probe: false }),
+            Answer::Admitted { cycle } => Ok(Claim::new(cycle, false, now_ns)),
             Answer::Rejected => Err(CallNotPermitted),
             Answer::Unknown => self.ask(now_ns),
         };
@@ -92,17 +109,30 @@ impl Circuit {
 
     /// Records that the call ended now with `result`.
     #[inline]
-    pub(super) fn end(&self, claim: &Claim, result: CallResult) {
-        if !self.front.mirror.is_settled(claim.cycle, result) {
-            self.record(self.now(), claim, |policy, now, ticket| {
-                policy.on_result(now, ticket, result)
-            });
+    pub(super) fn end(&self, claim: Claim, result: CallResult) {
+        if !self.front.mirror.is_settled(claim.cycle(), result) {
+            self.record(claim, result);
         }
     }
 
+    #[inline(never)]
+    fn record(&self, claim: Claim, result: CallResult) {
+        let now = self.now();
+        let ticket = self.ticket(claim);
+        let mut policy = self.lock();
+        let event = policy.on_result(now, ticket, result);
+        self.publish(&policy, event);
+    }
+
     /// Records that the caller left now without a result.
-    pub(super) fn abandon(&self, claim: &Claim) {
-        self.record(self.now(), claim, CircuitPolicy::on_abandoned);
+    #[cold]
+    #[inline(never)]
+    pub(super) fn abandon(&self, claim: Claim) {
+        let now = self.now();
+        let ticket = self.ticket(claim);
+        let mut policy = self.lock();
+        let event = policy.on_abandoned(now, ticket);
+        self.publish(&policy, event);
     }
 
     /// The bound of the call: `usual`, or the probe's where that is shorter.
@@ -111,13 +141,14 @@ impl Circuit {
         claim: Option<&Claim>,
         usual: Option<Duration>,
     ) -> Option<Duration> {
-        let is_probe = claim.is_some_and(|claim| claim.is_probe);
+        let is_probe = claim.is_some_and(Claim::is_probe);
         match self.front.probe_timeout.filter(|_| is_probe) {
             Some(probe) => Some(usual.map_or(probe, |usual| usual.min(probe))),
             None => usual,
         }
     }
 
+    #[inline]
     pub(super) fn mode(&self) -> Mode {
         self.front.switch.mode()
     }
@@ -162,26 +193,19 @@ impl Circuit {
     }
 
     #[cold]
+    #[inline(never)]
     fn ask(&self, now_ns: u64) -> Result<Claim, CallNotPermitted> {
         let now = self.front.timeline.instant(now_ns);
         let mut policy = self.lock();
         let admitted = policy.try_acquire(now)?;
         self.publish(&policy, admitted.event);
         let Ticket { cycle, is_probe, .. } = admitted.ticket;
-        Ok(Claim { cycle, admitted_ns: now_ns, is_probe })
+        Ok(Claim::new(cycle, is_probe, now_ns))
     }
 
-    fn record(
-        &self,
-        now: Instant,
-        claim: &Claim,
-        record: impl FnOnce(&mut CircuitPolicy, Instant, Ticket) -> Option<CircuitEvent>,
-    ) {
-        let &Claim { cycle, admitted_ns, is_probe } = claim;
-        let admitted_at = self.front.timeline.instant(admitted_ns);
-        let mut policy = self.lock();
-        let event = record(&mut policy, now, Ticket { cycle, admitted_at, is_probe });
-        self.publish(&policy, event);
+    fn ticket(&self, claim: Claim) -> Ticket {
+        let admitted_at = self.front.timeline.instant(claim.admitted_ns);
+        Ticket { cycle: claim.cycle(), admitted_at, is_probe: claim.is_probe() }
     }
 
     /// Shows what changed to the calls that do not lock, and tells the listener. The caller holds

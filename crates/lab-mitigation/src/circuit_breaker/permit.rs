@@ -55,7 +55,7 @@ impl<'a> Permit<'a> {
     #[inline]
     pub fn on_result(mut self, result: CallResult) {
         if let Some(claim) = self.claim.take() {
-            self.circuit.end(&claim, result);
+            self.circuit.end(claim, result);
         }
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.circuit.abandon(&claim);
+            self.circuit.abandon(claim);
         }
     }
 }
@@ -82,7 +82,7 @@ impl OwnedPermit {
     /// As [`Permit::on_result`].
     pub fn on_result(mut self, result: CallResult) {
         if let Some(claim) = self.claim.take() {
-            self.circuit.end(&claim, result);
+            self.circuit.end(claim, result);
         }
     }
 }
@@ -90,7 +90,7 @@ impl OwnedPermit {
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.circuit.abandon(&claim);
+            self.circuit.abandon(claim);
         }
     }
 }

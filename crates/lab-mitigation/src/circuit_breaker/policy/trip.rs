@@ -157,7 +157,9 @@ impl Rates {
     /// A quotient, because it is rounded like the threshold was when it was read: 55 of 100 is
     /// 0.55, while 0.55 · 100 is more than 55.
     fn exceeded(&self, tally: Tally, n_of: u32) -> Option<OpenReason> {
-        let is_reached = |n: u32, threshold: f64| threshold <= f64::from(n) / f64::from(n_of);
+        // Thresholds are above 0, and the quotient of a healthy call is not worth its division.
+        let is_reached =
+            |n: u32, threshold: f64| 0 < n && threshold <= f64::from(n) / f64::from(n_of);
         let Tally { n_calls, n_failures, n_slow } = tally;
         if is_reached(n_failures, self.failure_rate_threshold) {
             return Some(OpenReason::FailureRate { n_failures, n_calls });
