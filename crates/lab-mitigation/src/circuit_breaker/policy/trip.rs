@@ -14,6 +14,10 @@ use super::{
 
 /// Remembers the calls of a closed circuit as far as its rule needs them.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each breaker; a box would only put a hop into every recorded call"
+)]
 pub(super) enum Trip {
     Consecutive(Streak),
     Window(Window, Rates),
