@@ -1,6 +1,10 @@
 //! Errors that carry the exit code of the part that failed.
 
-use std::{error::Error, fmt};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, ErrorKind},
+};
 
 use crate::exit::ExitCode;
 
@@ -45,8 +49,14 @@ impl<T, E: Into<anyhow::Error>> AtExit<T> for Result<T, E> {
     }
 }
 
-/// The exit code of an error; 4 when nobody gave it one.
+/// The exit code of an error; 4 when nobody gave it one. A full disk has its own, whatever was being
+/// written.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let is_full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+    let mut causes = error.chain().filter_map(|it| it.downcast_ref::<io::Error>());
+    if causes.any(|it| is_full(it.kind())) {
+        return ExitCode::Storage;
+    }
     error.downcast_ref::<Failure>().map_or(ExitCode::Internal, |failure| failure.code)
 }
 
@@ -55,6 +65,16 @@ mod tests {
     use anyhow::{Context, anyhow};
 
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_full_disk_wherever_it_is_met() {
+        let error = |kind: ErrorKind| {
+            let failed: anyhow::Result<()> = Err(io::Error::from(kind).into());
+            failed.context("write events").at_exit(ExitCode::Target).unwrap_err()
+        };
+        assert_eq!(exit_code(&error(ErrorKind::StorageFull)), ExitCode::Storage);
+        assert_eq!(exit_code(&error(ErrorKind::PermissionDenied)), ExitCode::Target);
+    }
 
     #[test]
     fn the_innermost_exit_code_counts_and_the_words_stay() {

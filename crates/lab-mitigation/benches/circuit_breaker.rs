@@ -4,17 +4,15 @@
 //! Names are `group/who`. Groups that end in `_2_threads` run the same call on two threads at
 //! once and give the time of one call as its thread sees it: wall time by calls per thread. The
 //! call itself does nothing. Clocks that a library reads are read.
-//!
-//! Futures are polled in place by [`finish`], so no runtime is part of any figure.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to say")]
 
 use std::{
-    hint::{black_box, spin_loop},
+    hint::black_box,
     num::NonZeroU32,
     pin::pin,
-    sync::Barrier,
-    task::{Context, Poll, Waker},
+    sync::{Barrier, LazyLock},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -34,6 +32,7 @@ use lab_mitigation::{
     rate_limit::RateLimit,
 };
 use recloser::Recloser;
+use tokio::runtime::{self, Runtime};
 use tower::{Layer, Service, service_fn};
 use tower_resilience_circuitbreaker as tower_resilience;
 
@@ -42,24 +41,51 @@ type Group<'a> = BenchmarkGroup<'a, WallTime>;
 const N_THREADS: usize = 2;
 const LONG: Duration = Duration::from_secs(3_600);
 
+/// Turns the timers that tower-resilience sets when two calls ask its open circuit at once.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+});
+
 fn one_thread(group: &mut Group<'_>, who: &str, call: impl Fn()) {
     group.bench_function(who, |bencher| bencher.iter(&call));
 }
 
 fn two_threads(group: &mut Group<'_>, who: &str, call: impl Fn() + Sync) {
-    group.bench_function(who, |bencher| {
-        bencher.iter_custom(|n_calls| wall_time(n_calls, &call));
+    let run = |n_calls| (0..n_calls).for_each(|_| call());
+    group.bench_function(who, |bencher| bencher.iter_custom(|n_calls| wall_time(n_calls, &run)));
+}
+
+/// As [`one_thread`], for a service. Alone it waits for nobody, so that its futures are polled in
+/// place and no executor is part of the figure.
+fn one_thread_service(group: &mut Group<'_>, who: &str, service: &impl Guarded) {
+    let _guard = RUNTIME.enter();
+    one_thread(group, who, || {
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(pin!(call_service(service, Ok(7))).poll(&mut context).is_ready());
     });
 }
 
-/// The time that [`N_THREADS`] threads take to make `n_calls` each, from the moment the first one
+/// As [`two_threads`], for a service. Each thread is an executor: a call that waits for the other
+/// parks it.
+fn two_threads_service(group: &mut Group<'_>, who: &str, service: &(impl Guarded + Sync)) {
+    let run = |n_calls| {
+        RUNTIME.block_on(async {
+            for _ in 0..n_calls {
+                call_service(service, Ok(7)).await;
+            }
+        });
+    };
+    group.bench_function(who, |bencher| bencher.iter_custom(|n_calls| wall_time(n_calls, &run)));
+}
+
+/// The time that [`N_THREADS`] threads take to `run` `n_calls` each, from the moment the first one
 /// starts until the last one is done.
-fn wall_time(n_calls: u64, call: &(impl Fn() + Sync)) -> Duration {
+fn wall_time(n_calls: u64, run: &(impl Fn(u64) + Sync)) -> Duration {
     let barrier = Barrier::new(N_THREADS);
     let run = || {
         barrier.wait();
         let start = now();
-        (0..n_calls).for_each(|_| call());
+        run(n_calls);
         (start, now())
     };
     let spans: Vec<_> = std::thread::scope(|scope| {
@@ -73,18 +99,6 @@ fn wall_time(n_calls: u64, call: &(impl Fn() + Sync)) -> Duration {
 #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// Polls until it is done: for futures that wait for nothing but a lock.
-fn finish<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => spin_loop(),
-        }
-    }
 }
 
 fn works() -> Result<u32, u32> {
@@ -135,66 +149,67 @@ fn tower_resilience_builder()
     tower_resilience::CircuitBreakerLayer::builder().wait_duration_in_open(LONG)
 }
 
+/// A service behind a breaker.
+trait Guarded: Service<Result<u32, u32>> + Clone {}
+
+impl<S: Service<Result<u32, u32>> + Clone> Guarded for S {}
+
 /// One call of a service, its readiness included. A clone for each call, as axum and tonic make.
-fn call_service<S>(service: &S, request: Result<u32, u32>)
-where
-    S: Service<Result<u32, u32>> + Clone,
-{
+async fn call_service(service: &impl Guarded, request: Result<u32, u32>) {
     let mut service = service.clone();
-    let call = async {
-        let ready = std::future::poll_fn(|context| service.poll_ready(context)).await;
-        if ready.is_ok() {
-            let _ = black_box(service.call(black_box(request)).await);
-        }
-    };
-    finish(call);
+    let ready = std::future::poll_fn(|context| service.poll_ready(context)).await;
+    if ready.is_ok() {
+        let _ = black_box(service.call(black_box(request)).await);
+    }
 }
 
 /// Runs `$bench` for every breaker, after `$n_failures` calls that failed.
 macro_rules! consecutive_breakers {
-    ($group:expr, $bench:ident, $n_failures:expr) => {{
+    ($group:expr, $bench:ident, $bench_service:ident, $n_failures:expr) => {{
+        let n_failures: u32 = $n_failures;
         let breaker = ours(&settings(TripRule::Consecutive));
-        (0..$n_failures).for_each(|_| breaker.try_acquire().unwrap().on_failure());
+        (0..n_failures).for_each(|_| breaker.try_acquire().unwrap().on_failure());
         $bench(&mut $group, "ours", || call_ours(&breaker));
 
         let breaker = recloser();
-        (0..20 * $n_failures).for_each(|_| drop(breaker.call(|| Err::<u32, u32>(1))));
+        (0..20 * n_failures).for_each(|_| drop(breaker.call(|| Err::<u32, u32>(1))));
         $bench(&mut $group, "recloser", || drop(black_box(breaker.call(works))));
 
         let breaker = failsafe();
-        (0..$n_failures).for_each(|_| drop(breaker.call(|| Err::<u32, u32>(1))));
+        (0..n_failures).for_each(|_| drop(breaker.call(|| Err::<u32, u32>(1))));
         $bench(&mut $group, "failsafe", || drop(black_box(breaker.call(works))));
 
-        // Refusing, it makes a timer, which needs a runtime to be there.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let _guard = runtime.enter();
         let service = tower_resilience!(tower_resilience_builder().consecutive_failures(5));
-        (0..$n_failures).for_each(|_| call_service(&service, Err(1)));
-        $bench(&mut $group, "tower_resilience", || call_service(&service, Ok(7)));
+        RUNTIME.block_on(async {
+            for _ in 0..n_failures {
+                call_service(&service, Err(1)).await;
+            }
+        });
+        $bench_service(&mut $group, "tower_resilience", &service);
     }};
 }
 
 fn closed_success(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("closed_success");
-    consecutive_breakers!(group, one_thread, 0);
+    consecutive_breakers!(group, one_thread, one_thread_service, 0);
     group.finish();
     let mut group = criterion.benchmark_group("closed_success_2_threads");
-    consecutive_breakers!(group, two_threads, 0);
+    consecutive_breakers!(group, two_threads, two_threads_service, 0);
     group.finish();
 }
 
 fn rejected(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rejected");
-    consecutive_breakers!(group, one_thread, 5);
+    consecutive_breakers!(group, one_thread, one_thread_service, 5);
     group.finish();
     let mut group = criterion.benchmark_group("rejected_2_threads");
-    consecutive_breakers!(group, two_threads, 5);
+    consecutive_breakers!(group, two_threads, two_threads_service, 5);
     group.finish();
 }
 
 /// Every call is recorded, so these are the figures of the lock and the window.
 macro_rules! windows {
-    ($group:expr, $bench:ident) => {{
+    ($group:expr, $bench:ident, $bench_service:ident) => {{
         let breaker = ours(&settings(TripRule::TimeWindow));
         $bench(&mut $group, "ours", || call_ours(&breaker));
         let breaker = ours(&settings(TripRule::CountWindow));
@@ -202,22 +217,22 @@ macro_rules! windows {
         // Its time window keeps and searches every call of the last while, some million of them
         // here; so this is its count window.
         let service = tower_resilience!(tower_resilience_builder());
-        $bench(&mut $group, "tower_resilience_by_count", || call_service(&service, Ok(7)));
+        $bench_service(&mut $group, "tower_resilience_by_count", &service);
     }};
 }
 
 fn time_window_success(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("time_window_success");
-    windows!(group, one_thread);
+    windows!(group, one_thread, one_thread_service);
     group.finish();
     let mut group = criterion.benchmark_group("time_window_success_2_threads");
-    windows!(group, two_threads);
+    windows!(group, two_threads, two_threads_service);
     group.finish();
 }
 
 /// A threshold of 100 ms is told by the coarse clock, one of 5 ms needs the precise one.
 macro_rules! slow_calls {
-    ($group:expr, $bench:ident) => {{
+    ($group:expr, $bench:ident, $bench_service:ident) => {{
         for (who, threshold_ms) in [("ours", 100), ("ours_precise_clock", 5)] {
             let breaker = ours(&CircuitBreakerSettings {
                 slow_call_duration_threshold: Some(Duration::from_millis(threshold_ms)),
@@ -228,22 +243,22 @@ macro_rules! slow_calls {
         let service = tower_resilience!(
             tower_resilience_builder().slow_call_duration_threshold(Duration::from_millis(100))
         );
-        $bench(&mut $group, "tower_resilience_by_count", || call_service(&service, Ok(7)));
+        $bench_service(&mut $group, "tower_resilience_by_count", &service);
     }};
 }
 
 fn slow_call_success(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("slow_call_success");
-    slow_calls!(group, one_thread);
+    slow_calls!(group, one_thread, one_thread_service);
     group.finish();
     let mut group = criterion.benchmark_group("slow_call_success_2_threads");
-    slow_calls!(group, two_threads);
+    slow_calls!(group, two_threads, two_threads_service);
     group.finish();
 }
 
 /// The same breakers as tower layers, which is the only form tower-resilience comes in.
 macro_rules! layers {
-    ($group:expr, $bench:ident) => {{
+    ($group:expr, $bench_service:ident) => {{
         let classify = |result: &Result<u32, u32>| match result {
             Ok(_) => CallResult::Success,
             Err(_) => CallResult::Failure,
@@ -251,18 +266,18 @@ macro_rules! layers {
         let breaker = ours(&settings(TripRule::Consecutive));
         let inner = service_fn(|it: Result<u32, u32>| std::future::ready(it));
         let service = CircuitBreakerLayer::new(breaker, classify).layer(inner);
-        $bench(&mut $group, "ours", || call_service(&service, Ok(7)));
+        $bench_service(&mut $group, "ours", &service);
         let service = tower_resilience!(tower_resilience_builder().consecutive_failures(5));
-        $bench(&mut $group, "tower_resilience", || call_service(&service, Ok(7)));
+        $bench_service(&mut $group, "tower_resilience", &service);
     }};
 }
 
 fn layer_success(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("layer_success");
-    layers!(group, one_thread);
+    layers!(group, one_thread_service);
     group.finish();
     let mut group = criterion.benchmark_group("layer_success_2_threads");
-    layers!(group, two_threads);
+    layers!(group, two_threads_service);
     group.finish();
 }
 

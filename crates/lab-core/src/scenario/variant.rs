@@ -82,13 +82,12 @@ pub enum VariantError {
         at: String,
     },
     /// The settings do not parse.
-    #[error("scenarios/variants/{name}.toml: settings: {source}")]
+    #[error("scenarios/variants/{name}.toml: settings: {reason}")]
     Settings {
         /// The variant asked for.
         name: String,
-        /// What is wrong.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// What is wrong, in one line.
+        reason: String,
     },
     /// Its operator turns a switch that no service has.
     #[error(
@@ -103,13 +102,12 @@ pub enum VariantError {
         known: String,
     },
     /// The settings parse and cannot work together.
-    #[error("scenarios/variants/{name}.toml: {source}")]
+    #[error("scenarios/variants/{name}.toml: {reason}")]
     Combination {
         /// The variant asked for.
         name: String,
         /// What is wrong.
-        #[source]
-        source: SettingsError,
+        reason: SettingsError,
     },
 }
 
@@ -137,12 +135,14 @@ pub fn resolve_variant(
     for (_, file) in chain.iter().rev() {
         overlay(&mut table, &file.settings);
     }
-    let settings: Settings = table
-        .try_into()
-        .map_err(|source| VariantError::Settings { name: name.into(), source: Box::new(source) })?;
+    let settings: Settings =
+        table.try_into().map_err(|error: toml::de::Error| VariantError::Settings {
+            name: name.into(),
+            reason: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        })?;
     settings
         .validate()
-        .map_err(|source| VariantError::Combination { name: name.into(), source })?;
+        .map_err(|reason| VariantError::Combination { name: name.into(), reason })?;
     let file = chain[0].1.clone();
     if let Some(unknown) =
         file.operator.iter().find(|it| !SWITCHES.contains(&it.mitigation.as_str()))

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{
     ScenarioFiles,
     calibration::{calibrate, check_reserve},
+    load::users_for,
     phases,
     plan::{Block, PlannedTrial, blocks, trial_seed},
     progress::Progress,
@@ -26,10 +27,20 @@ use super::{
     target::{TargetSetup, needs_capacity},
     trial::{self, TrialSpec},
 };
-use crate::{cli::BenchArgs, exit::ExitCode, failure::AtExit, machine::facts::utc_now};
+use crate::{
+    cli::BenchArgs,
+    exit::ExitCode,
+    failure::AtExit,
+    machine::{
+        facts::utc_now,
+        limits::{TooFewFiles, require_nofile},
+    },
+};
 
 /// The variant that calibration runs on, and most others stand on.
 const CALIBRATION_BASE: &str = "bounded-timeouts";
+/// Files that generator and service have open besides their connections, generously.
+const OTHER_FILES: u64 = 100;
 /// How often a block is run at most: once, and twice more when a trial of it is invalid.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -64,6 +75,7 @@ impl Run<'_> {
             self.capacities(folder, args, progress).await.at_exit(ExitCode::Calibration)?;
         let capacity = calibration.map_or(f64::NAN, |it| it.db_capacity_per_sec);
         let params = self.selection.params(capacity);
+        self.check_open_files(&params).at_exit(ExitCode::Usage)?;
         if !Record::exists(folder.work()) {
             let plan = (calibration, params.as_slice());
             let environment = &self.session.environment;
@@ -78,6 +90,13 @@ impl Run<'_> {
             self.run_block(block, calibration, folder, progress).await?;
         }
         Ok(())
+    }
+
+    /// Every virtual user has a connection, and the service the other end of it.
+    fn check_open_files(&self, params: &[Params]) -> Result<(), TooFewFiles> {
+        let rate_max = params.iter().map(|it| it.arrival_rate_per_sec).fold(0.0, f64::max);
+        let n_users = users_for(rate_max, self.selection.campaign.give_up_after());
+        require_nofile(u64::from(n_users.get()) + OTHER_FILES)
     }
 
     fn blocks(&self, params: &[Params]) -> Vec<Block> {

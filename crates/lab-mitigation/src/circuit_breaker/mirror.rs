@@ -15,7 +15,8 @@ use crate::{sync::AtomicU64, timeline::Timeline};
 pub(super) struct Mirror {
     /// The cycle, shifted left by [`KIND_BITS`], and one of the kinds.
     word: AtomicU64,
-    /// Written before a word of kind [`OPEN`], so that whoever sees the word sees this too.
+    /// Written before a word of kind [`OPEN`], so that whoever sees the word sees this too, and a
+    /// call after the wait is not refused by the wait before.
     reject_until_ns: AtomicU64,
 }
 
@@ -69,8 +70,8 @@ impl Mirror {
         let word = self.word.load(Acquire);
         match word & KIND {
             CLOSED | CLEAN => Answer::Admitted { cycle: word >> KIND_BITS },
-            // The wait may be that of a later opening than the word's. Its lock is held then, or
-            // it is over already and the call is one that came before.
+            // The wait may be that of a later opening than the word's. The circuit is open then as
+            // well, or this call came before it was open no longer.
             OPEN if now_ns < self.reject_until_ns.load(Relaxed) => Answer::Rejected,
             _ => Answer::Unknown,
         }

@@ -14,10 +14,7 @@ use super::{
 
 /// Remembers the calls of a closed circuit as far as its rule needs them.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one for each breaker; a box would only put a hop into every recorded call"
-)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each circuit, and it never moves")]
 pub(super) enum Trip {
     Consecutive(Streak),
     Window(Window, Rates),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use lab_core::settings::TripRule;
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
@@ -180,38 +181,85 @@ proptest! {
     }
 
     // Every event is a change of state and every change of state is an event, so that what the
-    // listener hears is the whole story.
+    // listener hears is the whole story; whatever trips it, and whatever an operator does.
     #[test]
     fn events_tell_every_change_of_state_and_nothing_else(
-        steps in prop::collection::vec(step(), 1..200),
+        trip in trip(),
+        n_permits in 1..4_u32,
+        steps in prop::collection::vec(any_step(), 1..200),
     ) {
+        let settings = CircuitBreakerSettings {
+            trip,
+            window_size: NonZeroU32::new(6).unwrap(),
+            minimum_number_of_calls: NonZeroU32::new(3).unwrap(),
+            window_duration: Duration::from_millis(WAIT_MS),
+            half_open_permits: NonZeroU32::new(n_permits).unwrap(),
+            ..settings()
+        };
         let (t0, mut now_ms) = (some_instant(), 0);
-        let mut policy = policy_at(t0, &settings());
+        let mut policy = policy_at(t0, &settings);
         let mut in_flight: Vec<Ticket> = Vec::new();
         for step in steps {
-            let (before, now) = (policy.state(), t0 + Duration::from_millis(now_ms));
+            let now = t0 + Duration::from_millis(now_ms);
+            let before = policy.status(now);
             let event = match step {
-                Step::Pass(ms) => { now_ms += ms; None }
-                Step::Call => match policy.try_acquire(now) {
+                Operated::Call(Step::Pass(ms)) => { now_ms += ms; None }
+                Operated::Call(Step::Call) => match policy.try_acquire(now) {
                     Ok(admitted) => { in_flight.push(admitted.ticket); admitted.event }
                     Err(CallNotPermitted) => None,
                 },
-                Step::End(index, result) if !in_flight.is_empty() => {
+                Operated::Call(Step::End(index, result)) if !in_flight.is_empty() => {
                     let ticket = in_flight.swap_remove(index.index(in_flight.len()));
                     policy.on_result(now, ticket, result)
                 }
-                Step::Leave(index) if !in_flight.is_empty() => {
+                Operated::Call(Step::Leave(index)) if !in_flight.is_empty() => {
                     let ticket = in_flight.swap_remove(index.index(in_flight.len()));
                     policy.on_abandoned(now, ticket)
                 }
-                Step::End(..) | Step::Leave(_) => None,
+                Operated::Call(Step::End(..) | Step::Leave(_)) => None,
+                Operated::Force(forced) => policy.force(now, forced),
+                Operated::Release => { policy.release(now); None }
             };
+            let after = policy.status(now);
             let told = event.map(|event| match event {
                 CircuitEvent::Opened { .. } => CircuitState::Open,
                 CircuitEvent::HalfOpened => CircuitState::HalfOpen,
                 CircuitEvent::Closed => CircuitState::Closed,
             });
-            prop_assert_eq!(told, (before != policy.state()).then_some(policy.state()));
+            prop_assert_eq!(told, (before.state != after.state).then_some(after.state));
+            prop_assert!(after.n_probes_in_flight <= n_permits);
+            prop_assert_eq!(after.reason.is_none(), after.state == CircuitState::Closed);
+            if let Some(CircuitEvent::Opened { reason }) = event {
+                prop_assert_eq!(after.reason, Some(reason));
+            }
+            // Forced, only the operator changes anything.
+            if before.forced.is_some() && matches!(step, Operated::Call(_)) {
+                prop_assert_eq!((after.state, after.forced), (before.state, before.forced));
+            }
         }
     }
+}
+
+/// A step of the calls, or of an operator.
+#[derive(Debug, Clone)]
+enum Operated {
+    Call(Step),
+    Force(Forced),
+    Release,
+}
+
+fn any_step() -> impl Strategy<Value = Operated> {
+    prop_oneof![
+        20 => step().prop_map(Operated::Call),
+        1 => prop_oneof![Just(Forced::Open), Just(Forced::Closed)].prop_map(Operated::Force),
+        1 => Just(Operated::Release),
+    ]
+}
+
+fn trip() -> impl Strategy<Value = TripRule> {
+    prop_oneof![
+        Just(TripRule::Consecutive),
+        Just(TripRule::CountWindow),
+        Just(TripRule::TimeWindow),
+    ]
 }
