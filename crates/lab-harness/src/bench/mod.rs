@@ -43,7 +43,7 @@ use crate::{
     exit::ExitCode,
     failure::AtExit,
     machine::{cpus::CpuPlan, disk, lock::MachineLock},
-    stack::{BackendChoice, InstallPolicy, StackOptions},
+    stack::{BackendChoice, InstallPolicy, StackError, StackOptions},
 };
 
 /// Runs the campaign that `args` select and returns the exit code of a run that went to its end.
@@ -68,7 +68,7 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let mut progress = Progress::new(std::time::Duration::ZERO);
     let options = stack_options(&selection, args, cpus);
     let session = tokio::select! {
-        session = Session::start(&options, &files.root) => session.at_exit(ExitCode::Stack),
+        session = Session::start(&options, &files.root) => session.or_else(at_its_exit),
         () = &mut interrupt => Err(anyhow!("interrupted before the first trial"))
             .at_exit(ExitCode::Interrupted),
     };
@@ -88,6 +88,12 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let code = report(folder, ran, args).await?;
     stopped?;
     Ok(code)
+}
+
+/// What cannot be had is for the user to change; what does not start is a failure of the stack.
+fn at_its_exit<T>(error: anyhow::Error) -> Result<T> {
+    let code = error.downcast_ref().map_or(ExitCode::Stack, StackError::exit_code);
+    Err(error).at_exit(code)
 }
 
 /// Reports what there is, even after a failure: finished cells are never lost.
