@@ -1,5 +1,5 @@
-//! What the lab and the target service agree on: the file the service is started with, and what
-//! its internal port tells.
+//! What the lab and the target service agree on: the file the service is started with, the header
+//! that tells it how long a client waits, and what its internal port tells.
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     catalogue::CatalogueSpec, clock::MonotonicNs, seed::Seed, settings::Settings, units::Ratio,
 };
+
+/// The header in which a client says how long it will still wait: whole milliseconds, at least 1,
+/// left at the moment the request is sent. What the service does after that reaches nobody.
+pub const BUDGET_HEADER: &str = "x-budget-ms";
 
 /// Everything the target service is started with. Written by the lab as JSON, one file per trial.
 ///
