@@ -1,5 +1,5 @@
-//! What the lab and the target service agree on: the file the service is started with, and what
-//! its internal port tells.
+//! What the lab and the target service agree on: the file the service is started with, the header
+//! that tells it how long a client waits, and what its internal port tells.
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -9,8 +9,8 @@ use crate::{
     catalogue::CatalogueSpec, clock::MonotonicNs, seed::Seed, settings::Settings, units::Ratio,
 };
 
-/// The header in which a client states how long it will wait for the answer, in whole milliseconds
-/// from the arrival of the request.
+/// The header in which a client says how long it will still wait: whole milliseconds, at least 1,
+/// left at the moment the request is sent. What the service does after that reaches nobody.
 pub const BUDGET_HEADER: &str = "x-budget-ms";
 
 /// Names of the switches on the target's internal port (`POST /internal/mitigations/<name>`), in

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::{Response, body::Bytes, header::HeaderValue};
 use lab_core::{
     catalogue::Catalogue,
     clock::{MonotonicNs, nanos},
@@ -13,11 +14,11 @@ use lab_core::{
     route::Route,
     sample::RequestSample,
 };
-use reqwest::{Client, Response, header::HeaderValue, redirect, retry};
 use tokio::sync::Barrier;
 
 use crate::{
     classify::{Answer, classify},
+    connections::{Connections, ExchangeError},
     dispatch::Dispatch,
     error::LoadError,
     expected::ExpectedBodies,
@@ -42,13 +43,12 @@ pub(crate) struct Crew {
     /// Where all users and the run meet, twice: when every user waits for its first arrival, and
     /// when every user has carried its last.
     pub(crate) gate: Barrier,
-    /// One client for all users: a client each would cost milliseconds of CPU, and connections
-    /// would go cold.
-    pub(crate) client: Client,
     start: OnceLock<MonotonicNs>,
     recorder: Arc<Recorder>,
     expected: ExpectedBodies,
     requests: Requests,
+    /// Shared by all users: with one each, connections would go cold.
+    connections: Connections,
     sessions: Sessions,
     arrivals: Arrivals,
     deadline_ns: u64,
@@ -73,9 +73,9 @@ struct Reply {
 }
 
 impl Crew {
-    /// Computes the schedule and the bodies it must see, and builds the client.
+    /// Computes the schedule and the bodies it must see. Connects to nothing yet.
     ///
-    /// **Errors**: a plan that cannot work, or a client that cannot be built.
+    /// **Errors**: a plan that cannot work.
     pub(crate) fn new(plan: &LoadPlan, recorder: Arc<Recorder>) -> Result<Self, LoadError> {
         let catalogue = Catalogue::generate(&plan.catalogue);
         let schedule = Schedule::generate(plan, &catalogue)?;
@@ -84,10 +84,10 @@ impl Crew {
             schedule,
             dispatch: Dispatch::default(),
             gate: Barrier::new(plan.users.get() as usize + 1),
-            client: client(plan)?,
             start: OnceLock::new(),
             recorder,
             requests: Requests::new(plan.target, plan.seed),
+            connections: Connections::to(plan.target),
             sessions: Sessions::new(plan.session_users.get()),
             arrivals: plan.arrivals,
             deadline_ns: nanos(plan.deadline),
@@ -109,7 +109,7 @@ impl Crew {
     /// Sends the request of `arrival` and records exactly one outcome for it.
     ///
     /// **Cancellation**: an arrival that is dropped half way has no outcome; nobody does that.
-    pub(crate) async fn carry(&self, client: &Client, arrival: Arrival) {
+    pub(crate) async fn carry(&self, arrival: Arrival) {
         let sent_at_ns = self.now_ns();
         let intended_at_ns = match self.arrivals {
             Arrivals::Poisson { .. } => arrival.intended_at_ns,
@@ -120,9 +120,9 @@ impl Crew {
             return self.record_unsent(&arrival, sent_at_ns);
         }
         let attempt = self.attempt(arrival);
+        let patience = Duration::from_nanos(patience_ns);
         // Dropping the exchange closes its connection: the user has gone away.
-        let exchange = self.exchange(client, &attempt);
-        let reply = tokio::time::timeout(Duration::from_nanos(patience_ns), exchange).await;
+        let reply = tokio::time::timeout(patience, self.exchange(&attempt, patience)).await;
         let completed_at_ns = self.now_ns();
         let (outcome, reply) = match reply {
             Err(_) => (Outcome::TimedOut, None),
@@ -172,16 +172,21 @@ impl Crew {
         Attempt { arrival, route, authorization }
     }
 
-    async fn exchange(&self, client: &Client, attempt: &Attempt) -> reqwest::Result<Reply> {
+    async fn exchange(
+        &self,
+        attempt: &Attempt,
+        patience: Duration,
+    ) -> Result<Reply, ExchangeError> {
         let authorization = attempt.authorization.clone();
-        let request = self.requests.build(attempt.route, &attempt.arrival, authorization);
-        let response = client.execute(request).await?;
+        let request = self.requests.build(attempt.route, &attempt.arrival, patience, authorization);
+        let response = self.connections.exchange(request).await?;
         let status = response.status().as_u16();
-        let served_by = header(&response, SERVED_BY).and_then(ServedBy::from_name);
-        let not_permitted = header(&response, OUTCOME) == Some(Outcome::NotPermitted.name());
-        let body = response.bytes().await?;
-        let body_is_right = self.accept_body(attempt, status, &body);
-        Ok(Reply { status, served_by, not_permitted, body_is_right })
+        Ok(Reply {
+            status,
+            served_by: header(&response, SERVED_BY).and_then(ServedBy::from_name),
+            not_permitted: header(&response, OUTCOME) == Some(Outcome::NotPermitted.name()),
+            body_is_right: self.accept_body(attempt, status, response.body()),
+        })
     }
 
     fn judge(&self, attempt: &Attempt, reply: &Reply, response_time_ns: u64) -> Outcome {
@@ -213,20 +218,6 @@ impl Crew {
     }
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+fn header<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
-}
-
-/// The client that all users share. One request is one try: no redirects, no retries, no proxy
-/// from the environment, no decompression, and no timeout but the one of [`Crew::carry`].
-fn client(plan: &LoadPlan) -> Result<Client, LoadError> {
-    Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .pool_max_idle_per_host(plan.users.get() as usize)
-        .pool_idle_timeout(None)
-        .build()
-        .map_err(LoadError::Client)
 }

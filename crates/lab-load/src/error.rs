@@ -112,9 +112,6 @@ pub enum LoadError {
     /// goose stopped although its users had not finished.
     #[error("goose stopped before the schedule was carried out")]
     GooseStopped,
-    /// The HTTP client cannot be built.
-    #[error("cannot build the HTTP client: {0}")]
-    Client(#[source] reqwest::Error),
     /// Requests outlived the time after which all of them must have been given up.
     #[error("requests are still open after the client should have given up on all of them")]
     Unfinished,
@@ -149,7 +146,6 @@ impl LoadError {
             | Self::Samples { .. }
             | Self::Goose(_)
             | Self::GooseStopped
-            | Self::Client(_)
             | Self::Unfinished
             | Self::NotConserved { .. } => 4,
         }

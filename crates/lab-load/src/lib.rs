@@ -2,13 +2,14 @@
 //!
 //! The way of one arrival: [`schedule`] decides its time, route and keys from the seed; the pacing
 //! thread (`pacer`) hands it at that time to a parked user (`dispatch`); the user (`users`, `crew`)
-//! sends the request (`requests`), reads the whole body, has it judged (`classify`) and appends one
+//! sends the request (`requests`) over a shared connection (`connections`), reads the whole body, has it judged (`classify`) and appends one
 //! sample (`recorder`). `run` puts these together.
 //!
 //! Nothing here computes a figure: rates, percentiles and histograms are derived afterwards from
 //! the samples. goose's own metrics are off.
 
 mod classify;
+mod connections;
 mod crew;
 mod dispatch;
 mod error;

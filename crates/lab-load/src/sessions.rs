@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use reqwest::header::HeaderValue;
+use hyper::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 
 /// What `POST /sessions` wants and what `GET /me` answers.

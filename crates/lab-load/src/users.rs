@@ -30,11 +30,12 @@ pub(crate) fn attack(
         "--no-print-metrics",
         "--no-telnet",
     ])?;
-    let transaction = Transaction::new(Arc::new(move |user| {
+    let transaction = Transaction::new(Arc::new(move |_user| {
         let crew = Arc::clone(&crew);
-        Box::pin(async move { carry_arrivals(user, &crew).await })
+        Box::pin(async move { carry_arrivals(&crew).await })
     }));
     let scenario = Scenario::new("Arrivals").set_host(host).register_transaction(transaction);
+    // Never used, see `connections`; but one for each user would take milliseconds of CPU to build.
     let shared_client = GooseClientBuilder::new().without_cookies();
     Ok(GooseAttack::initialize_with_config(configuration)?
         .set_client_builder_without_cookies(shared_client)?
@@ -42,13 +43,11 @@ pub(crate) fn attack(
 }
 
 /// One user's whole life: carries arrivals until the dispatch is closed.
-async fn carry_arrivals(user: &mut GooseUser, crew: &Crew) -> TransactionResult {
-    // goose's builder sets neither redirects nor retries nor the pool.
-    user.client = crew.client.clone();
+async fn carry_arrivals(crew: &Crew) -> TransactionResult {
     let mut turn = crew.dispatch.park();
     crew.gate.wait().await;
     while let Ok(arrival) = turn.await {
-        crew.carry(&user.client, arrival).await;
+        crew.carry(arrival).await;
         turn = crew.dispatch.park();
     }
     crew.gate.wait().await;

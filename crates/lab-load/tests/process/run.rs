@@ -50,12 +50,41 @@ fn every_scheduled_request_has_exactly_one_outcome() {
     for route in Route::ALL {
         assert!(samples.iter().any(|it| it.route == route), "{}", route.name());
     }
-    let mut keys = target.order_keys.lock().unwrap().clone();
+    let mut keys: Vec<_> = target.orders.lock().unwrap().iter().map(|it| it.0.clone()).collect();
     let orders = samples.iter().filter(|it| it.route == Route::Orders);
     let mut expected: Vec<_> = orders.map(|it| order_key(plan.seed, it.arrival)).collect();
     keys.sort();
     expected.sort();
     assert_eq!(keys, expected);
+}
+
+// The budget follows from the times in the samples: intended + give_up_after - sent, in whole
+// milliseconds. Orders are told apart by their keys. Two users and a stall make some of them late.
+#[test]
+fn every_request_says_how_long_its_client_will_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::start(Products::Right);
+    let plan = LoadPlan { users: count(2), ..plan(target.address, folder.path()) };
+    let mut generator = Generator::spawn(&plan, "");
+    generator.start(soon());
+    generator.await_samples(20);
+    target.stall();
+    wait_for(Duration::from_millis(300));
+    target.resume();
+    assert_eq!(generator.end().0.code(), Some(0));
+    let mut said = target.orders.lock().unwrap().clone();
+    let mut expected = Vec::new();
+    for order in generator.samples().iter().filter(|it| it.route == Route::Orders) {
+        let left_ns = order.intended_at_ns + nanos(plan.give_up_after) - order.sent_at_ns;
+        expected.push((order_key(plan.seed, order.arrival), (left_ns / 1_000_000).to_string()));
+    }
+    said.sort();
+    expected.sort();
+    assert_eq!(said, expected);
+    let in_time = |it: &&(String, String)| it.1 == "4999";
+    let n_late = said.len() - said.iter().filter(in_time).count();
+    assert!(5 < n_late, "{n_late} of {}", said.len());
+    assert_eq!(target.n_without_budget.load(Ordering::SeqCst), 0);
 }
 
 // The target holds its answers for 500 ms and four users at most can be waiting for one. Whoever

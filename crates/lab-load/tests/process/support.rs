@@ -16,8 +16,9 @@ use std::{
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path as UrlPath, State},
+    extract::{Path as UrlPath, Request, State},
     http::{HeaderMap, StatusCode},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -28,6 +29,7 @@ use lab_core::{
     outcome::Outcome,
     sample::{RequestSample, decode_file},
     seed::Seed,
+    target::BUDGET_HEADER,
     units::{PerSec, Ratio},
 };
 use serde_json::{Value, json};
@@ -56,7 +58,10 @@ pub(crate) struct Target {
     pub(crate) in_flight_max: AtomicU32,
     /// Requests whose client went away before the answer.
     pub(crate) n_abandoned: AtomicU32,
-    pub(crate) order_keys: Mutex<Vec<String>>,
+    /// Each order's idempotency key, and what its client said how long it would wait.
+    pub(crate) orders: Mutex<Vec<(String, String)>>,
+    /// Requests that did not say how long their client would wait.
+    pub(crate) n_without_budget: AtomicU32,
     /// Answers to `/me` left before sessions are lost once.
     pub(crate) me_before_loss: AtomicU32,
 }
@@ -98,7 +103,8 @@ impl Target {
             in_flight: AtomicU32::new(0),
             in_flight_max: AtomicU32::new(0),
             n_abandoned: AtomicU32::new(0),
-            order_keys: Mutex::default(),
+            orders: Mutex::default(),
+            n_without_budget: AtomicU32::new(0),
             me_before_loss: AtomicU32::new(u32::MAX),
         });
         let router = router(Arc::clone(&target));
@@ -140,7 +146,15 @@ fn router(target: Arc<Target>) -> Router {
         .route("/sessions", post(sessions))
         .route("/me", get(me))
         .route("/orders", post(orders))
+        .layer(middleware::map_request_with_state(Arc::clone(&target), look_for_budget))
         .with_state(target)
+}
+
+async fn look_for_budget(State(target): State<Arc<Target>>, request: Request) -> Request {
+    if !request.headers().contains_key(BUDGET_HEADER) {
+        target.n_without_budget.fetch_add(1, Ordering::SeqCst);
+    }
+    request
 }
 
 fn served(status: StatusCode, body: impl Into<Body>) -> Response {
@@ -194,8 +208,8 @@ async fn me(State(target): State<Arc<Target>>, headers: HeaderMap) -> Response {
 }
 
 async fn orders(State(target): State<Arc<Target>>, headers: HeaderMap) -> Response {
-    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-    target.order_keys.lock().unwrap().push(key);
+    let said = |name| headers[name].to_str().unwrap().to_owned();
+    target.orders.lock().unwrap().push((said("idempotency-key"), said(BUDGET_HEADER)));
     served(StatusCode::CREATED, "{}")
 }
 

@@ -32,9 +32,8 @@ mod error;
 mod policy;
 mod propagation;
 
+pub use lab_core::target::BUDGET_HEADER;
+
 pub use error::{DeadlineError, DeadlineExceeded, InvalidBudget};
 pub use policy::{Deadline, DeadlinePolicy, parse_budget};
 pub use propagation::{DeadlinePropagation, DeadlineSnapshot};
-
-/// The header in which a client states its budget: whole milliseconds, such as `250`.
-pub const BUDGET_HEADER: &str = "x-budget-ms";
