@@ -41,10 +41,21 @@ struct Step {
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let lab = Lab::dev(workspace);
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let benches = [
+        "clippy",
+        "--package",
+        "lab-mitigation",
+        "--features",
+        "overhead",
+        "--benches",
+        "--",
+        "-D",
+        "warnings",
+    ];
     let steps = [
         step("fmt", || cargo(workspace, &["fmt", "--all", "--check"])),
         step("tidy", || tidy::run(workspace).map(|()| Verdict::Passed)),
-        step("lint", || cargo(workspace, &clippy)),
+        step("lint", || cargo(workspace, &clippy).and_then(|_| cargo(workspace, &benches))),
         step("test", || test(workspace)),
         step("docs", || docs(workspace)),
         step("generated files", || {

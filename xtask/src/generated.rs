@@ -90,7 +90,7 @@ fn pictures(campaign: &Path) -> Result<Vec<String>> {
 
 fn update(path: &Path, block: &str, generated: Generated) -> Result<()> {
     let before = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let after = replace_block(&before, block)
+    let after = replace_block(&before, (BEGIN, END), block)
         .with_context(|| format!("{}: needs `{}` and `{END}`", path.display(), BEGIN.trim_end()))?;
     match generated {
         Generated::Write if before != after => {
@@ -104,11 +104,11 @@ fn update(path: &Path, block: &str, generated: Generated) -> Result<()> {
     }
 }
 
-/// `text` with what stands between the markers replaced; `None` without both markers in order.
-fn replace_block(text: &str, block: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}{block}{END}{after}"))
+/// `text` with what stands between two markers replaced; `None` without both in order.
+pub(crate) fn replace_block(text: &str, (begin, end): (&str, &str), block: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    Some(format!("{before}{begin}{block}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn only_what_stands_between_the_markers_changes() {
         let text = format!("top\n{BEGIN}old\n{END}\nbottom\n");
-        let replaced = replace_block(&text, "new\n").unwrap();
+        let replaced = replace_block(&text, (BEGIN, END), "new\n").unwrap();
         assert_eq!(replaced, format!("top\n{BEGIN}new\n{END}\nbottom\n"));
-        assert_eq!(replace_block(&replaced, "new\n").unwrap(), replaced);
-        assert_eq!(replace_block("no markers", "new\n"), None);
-        assert_eq!(replace_block(&format!("{END}{BEGIN}"), "new\n"), None);
+        assert_eq!(replace_block(&replaced, (BEGIN, END), "new\n").unwrap(), replaced);
+        assert_eq!(replace_block("no markers", (BEGIN, END), "new\n"), None);
+        assert_eq!(replace_block(&format!("{END}{BEGIN}"), (BEGIN, END), "new\n"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod ci;
 mod generated;
 mod lab;
+mod overhead;
 mod test_run;
 mod tidy;
 mod workspace;
@@ -60,6 +61,8 @@ enum Verb {
     Test,
     /// Runs all that a change must pass: fmt, lint, test, docs, tidy, generated files, smoke.
     Ci,
+    /// Measures what the mitigations cost a call, beside their peers, and writes docs/overhead.md.
+    Overhead,
     /// Checks the repository's own rules: sizes, words, crate arrows, links, results.
     Tidy,
     /// Writes the generated parts of README.md and README.ko.md.
@@ -110,6 +113,10 @@ fn run(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Ci => ci::run(&workspace),
+        Verb::Overhead => {
+            overhead::run(&workspace)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Tidy => {
             tidy::run(&workspace)?;
             Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -24,28 +24,46 @@ pub(crate) struct TestReport {
     pub(crate) skipped: Vec<String>,
 }
 
-/// Builds the binaries that the end-to-end tests start, then runs every test.
+/// Builds the binaries that the end-to-end tests start, then runs every test, and the models of
+/// concurrent code after them.
 ///
 /// **Errors**: a test failed, or something did not build.
 pub(crate) fn run(workspace: &Workspace) -> Result<TestReport> {
     succeed(&mut workspace.cargo(&["build", "--workspace", "--bins", "--tests"]))?;
-    let mut command = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
-    let mut child =
-        command.arg("--show-output").stdout(Stdio::piped()).spawn().context("start cargo test")?;
-    let stdout = child.stdout.take().context("take the output of cargo test")?;
-    let report = read(BufReader::new(stdout), std::io::stdout().lock())?;
-    let status = child.wait().context("wait for cargo test")?;
+    let mut report = TestReport::default();
+    let tests = run_tests(workspace.cargo(&["test", "--workspace", "--no-fail-fast"]), &mut report);
+    let models = run_tests(models(workspace), &mut report);
     eprintln!("{} tests passed, {} failed", report.n_passed, report.n_failed);
     for line in &report.skipped {
         eprintln!("{line}");
     }
-    ensure!(status.success(), "cargo test ended with {status}");
+    tests.and(models)?;
     Ok(report)
 }
 
+/// loom's models: they need another standard library, as it were, and so a build of their own,
+/// which lies beside the usual one for neither to be thrown away.
+fn models(workspace: &Workspace) -> Command {
+    let mut command =
+        workspace.cargo(&["test", "--package", "lab-mitigation", "--test", "loom_breaker"]);
+    command.env("RUSTFLAGS", "--cfg loom");
+    command.env("CARGO_TARGET_DIR", workspace.target_dir.join("loom"));
+    command
+}
+
+/// Runs one cargo test and adds what it says to `report`. **Errors**: it does not end well.
+fn run_tests(mut command: Command, report: &mut TestReport) -> Result<()> {
+    command.args(["--", "--show-output"]).stdout(Stdio::piped());
+    let mut child = command.spawn().context("start cargo test")?;
+    let stdout = child.stdout.take().context("take the output of cargo test")?;
+    read(BufReader::new(stdout), std::io::stdout().lock(), report)?;
+    let status = child.wait().context("wait for cargo test")?;
+    ensure!(status.success(), "cargo test ended with {status}");
+    Ok(())
+}
+
 /// Copies what a reader wants to see from `input` to `screen`, and counts.
-fn read(input: impl BufRead, mut screen: impl Write) -> Result<TestReport> {
-    let mut report = TestReport::default();
+fn read(input: impl BufRead, mut screen: impl Write, report: &mut TestReport) -> Result<()> {
     let mut in_successes = false;
     for line in input.lines() {
         let line = line.context("read the output of cargo test")?;
@@ -65,7 +83,7 @@ fn read(input: impl BufRead, mut screen: impl Write) -> Result<TestReport> {
             writeln!(screen, "{line}").context("print the output of cargo test")?;
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Passed and failed of `test result: ok. 3 passed; 0 failed; …`.
@@ -111,7 +129,8 @@ test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
 
     #[test]
     fn skips_and_totals_come_from_all_binaries() {
-        let report = read(OUTPUT.as_bytes(), Vec::new()).unwrap();
+        let mut report = TestReport::default();
+        read(OUTPUT.as_bytes(), Vec::new(), &mut report).unwrap();
         let skipped = vec!["SKIPPED docker: no engine answers".to_owned()];
         assert_eq!(report, TestReport { n_passed: 3, n_failed: 1, skipped });
     }
@@ -119,7 +138,7 @@ test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
     #[test]
     fn failures_and_closing_lines_are_shown_and_chatter_of_passing_tests_is_not() {
         let mut screen = Vec::new();
-        read(OUTPUT.as_bytes(), &mut screen).unwrap();
+        read(OUTPUT.as_bytes(), &mut screen, &mut TestReport::default()).unwrap();
         let screen = String::from_utf8(screen).unwrap();
         assert!(screen.contains("assertion failed"), "{screen}");
         assert_eq!(screen.matches("test result: ").count(), 2);
