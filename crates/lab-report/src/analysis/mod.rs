@@ -4,6 +4,7 @@
 //! Formulas stand beside the code that computes them; `docs/method.md` has them with their sources.
 
 pub mod amplification;
+pub mod effect;
 pub mod histograms;
 pub mod merge;
 pub mod pages;
