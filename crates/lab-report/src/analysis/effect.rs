@@ -9,7 +9,7 @@ use lab_core::artifact::{
     verdict::{TrialFigures, TrialVerdict, Verdict},
 };
 
-use super::statistics::{Bound, median, median_bound};
+use super::statistics::{Bound, float, median, median_bound};
 
 /// From this many pairs on the narrower margins hold. Chosen: by luck alone three differences lie
 /// on one side in one of four comparisons, which is why there are margins at all.
@@ -106,6 +106,10 @@ pub struct PairedRatio {
     pub without: f64,
     /// Of the differences within pairs, with − without. Not the difference of the two medians.
     pub difference: f64,
+    /// The smallest difference within a pair.
+    pub difference_min: f64,
+    /// The largest.
+    pub difference_max: f64,
     /// How many pairs.
     pub n_pairs: usize,
     /// What the differences say.
@@ -199,14 +203,11 @@ pub fn effects(cells: &[CellSummary], trials: &[Vec<&TrialVerdict>]) -> Vec<Effe
         .iter()
         .zip(trials)
         .map(|(cell, with)| {
-            let Some(base) = cell.base.as_deref() else { return Effect::Control };
-            let same_load = |it: &CellSummary| {
-                it.fault == cell.fault && it.topology == cell.topology && it.params == cell.params
-            };
-            let base = cells
-                .iter()
-                .zip(trials)
-                .find(|(it, _)| it.variant == base && same_load(it))
+            if cell.base.is_none() {
+                return Effect::Control;
+            }
+            let base = base_of(cells, cell)
+                .map(|at| (&cells[at], &trials[at]))
                 .filter(|(it, _)| 0 < it.n_trials);
             match base {
                 _ if cell.verdict == Verdict::Invalid => {
@@ -221,6 +222,17 @@ pub fn effects(cells: &[CellSummary], trials: &[Vec<&TrialVerdict>]) -> Vec<Effe
             }
         })
         .collect()
+}
+
+/// Where among `cells` the base of `cell` stands: its variant, under the same fault and load.
+pub fn base_of(cells: &[CellSummary], cell: &CellSummary) -> Option<usize> {
+    let base = cell.base.as_deref()?;
+    cells.iter().position(|it| {
+        it.variant == base
+            && it.fault == cell.fault
+            && it.topology == cell.topology
+            && it.params == cell.params
+    })
 }
 
 /// Figures with the variant, and without it.
@@ -249,6 +261,8 @@ fn paired_ratio(
         with: median(&with)?,
         without: median(&without)?,
         difference: median(&gains)?,
+        difference_min: gains.iter().copied().reduce(f64::min)?,
+        difference_max: gains.iter().copied().reduce(f64::max)?,
         n_pairs: gains.len(),
         side: side(&gains, &gains, margin),
     })
@@ -260,7 +274,7 @@ fn paired_ratio(
 fn paired_p99(pairs: &[Pair<'_>]) -> Option<PairedTime> {
     let bound = |it: &TrialFigures| {
         let us = it.response_time_p99_us.fault?;
-        Some(Bound { value: super::statistics::float(us.max(1)), censored: it.p99_censored })
+        Some(Bound { value: float(us.max(1)), censored: it.p99_censored })
     };
     let (with, without): (Vec<Bound>, Vec<Bound>) =
         pairs.iter().filter_map(|(with, without)| bound(with).zip(bound(without))).unzip();

@@ -6,6 +6,7 @@
 pub mod amplification;
 pub mod effect;
 pub mod histograms;
+pub mod load_sweep;
 pub mod merge;
 pub mod pages;
 pub mod recovery;

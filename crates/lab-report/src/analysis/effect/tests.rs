@@ -109,6 +109,8 @@ fn the_figures_are_medians_over_the_pairs() {
     close(goodput.with, 0.7);
     close(goodput.without, 0.6);
     close(goodput.difference, 0.1);
+    close(goodput.difference_min, -0.1);
+    close(goodput.difference_max, 0.3);
     assert_eq!(goodput.side, Side::Untold);
     close(served.unwrap().difference, 0.2);
     let p99 = p99.unwrap();
