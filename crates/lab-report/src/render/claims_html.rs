@@ -18,7 +18,7 @@ pub(super) fn claims_section(view: &CampaignView) -> String {
         return html;
     }
     html.push_str(&format!(
-        "<p>{}. <a href=\"#reading\">The rule for the word</a>.</p>\n\
+        "<p>{}. <a href=\"#found\">The rule for the word</a>.</p>\n\
          <div class=\"scroll\">\n<table class=\"claims\">\n<thead>\n<tr>",
         code_spans(claims::NOTE)
     ));

@@ -297,7 +297,10 @@ fn reading_section() -> String {
             code_spans(column.meaning())
         ));
     }
-    html.push_str(&format!("<dt>found</dt><dd>{}.</dd>\n", code_spans(&found::rule())));
+    html.push_str(&format!(
+        "<dt id=\"found\">found</dt><dd>{}.</dd>\n",
+        code_spans(&found::rule())
+    ));
     html.push_str("</dl>\n</section>\n");
     html
 }

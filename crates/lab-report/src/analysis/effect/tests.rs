@@ -179,22 +179,23 @@ fn at_the_ceiling_p99_speaks_by_its_factor() {
 #[test]
 fn below_the_ceiling_p99_says_nothing() {
     let trials = |goodput, p99_ms| [0, 1, 2].map(|number| Trial(number, goodput, goodput, p99_ms));
-    let comparison = compare(&trials(0.985, 10), &trials(0.99, 900));
-    assert_eq!(
-        (comparison.finding, comparison.judged_by),
-        (Finding::NoDifference, JudgedBy::Goodput)
-    );
+    for (with, without) in [(0.985, 0.99), (0.99, 0.985)] {
+        let Comparison { finding, judged_by, .. } =
+            compare(&trials(with, 10), &trials(without, 900));
+        assert_eq!((finding, judged_by), (Finding::NoDifference, JudgedBy::Goodput));
+    }
     assert_eq!(compare(&trials(0.99, 10), &trials(0.99, 900)).finding, Finding::Helped);
 }
 
 // Without it at least 1 s against 100 ms: at least tenfold. With it at least 1 s: surely worse.
-// Both at least 1 s: nobody knows. With it ≥ 1 s against 2 s: it may be faster or slower.
+// Both at least 1 s: nobody knows. With it ≥ 1 s against ≥ 4 s: it may be faster or slower.
 #[test]
 fn a_lower_bound_counts_only_for_what_it_is_certain_of() {
     assert_eq!(by_p99(&[(100, 1_000); 3]), Finding::Helped);
     assert_eq!(by_p99(&[(1_000, 100); 3]), Finding::MadeItWorse);
     assert_eq!(by_p99(&[(1_000, 1_000); 3]), Finding::NoDifference);
     assert_eq!(by_p99(&[(1_000, 4_000); 3]), Finding::NoDifference);
+    assert_eq!(by_p99(&[(4_000, 1_000); 3]), Finding::NoDifference);
     assert_eq!(by_p99(&[(100, 1_000), (100, 1_000), (1_000, 1_000)]), Finding::NoDifference);
 }
 
