@@ -15,6 +15,7 @@ pub mod sample;
 pub mod scenario;
 pub mod seed;
 pub mod settings;
+pub mod strategy;
 pub mod target;
 pub mod units;
 pub mod zipf;

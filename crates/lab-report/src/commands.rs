@@ -15,6 +15,7 @@ use lab_core::{
 
 use crate::{
     analysis::{
+        effect::{Effect, effects},
         histograms::{self, Distribution, PhaseHistograms, empty_histogram},
         summary::{TrialResult, summarise},
         trial::analyse,
@@ -84,14 +85,18 @@ pub fn view_campaign(
     let results: Vec<Vec<TrialResult<'_>>> =
         cells.iter().map(|trials| trials.iter().map(result).collect()).collect();
     let summary = summarise(&run, &results);
-    Ok(CampaignView { run, summary, cells: cells.into_iter().map(cell_view).collect() })
+    let verdicts: Vec<Vec<&TrialVerdict>> =
+        results.iter().map(|trials| trials.iter().map(|it| it.verdict).collect()).collect();
+    let effects = effects(&summary.variants, &verdicts);
+    let cells = cells.into_iter().zip(effects).map(|(trials, it)| cell_view(trials, it)).collect();
+    Ok(CampaignView { run, summary, cells })
 }
 
 fn result(trial: &CommittedTrial) -> TrialResult<'_> {
     TrialResult { verdict: &trial.view.verdict, histograms: &trial.histograms }
 }
 
-fn cell_view(trials: Vec<CommittedTrial>) -> CellView {
+fn cell_view(trials: Vec<CommittedTrial>, effect: Effect) -> CellView {
     let mut merged = PhaseHistograms::default();
     for trial in trials.iter().filter(|it| it.view.verdict.valid) {
         merged.merge(&trial.histograms);
@@ -102,6 +107,7 @@ fn cell_view(trials: Vec<CommittedTrial>) -> CellView {
             merged.get(phase, product).cloned().unwrap_or_else(empty_histogram)
         }),
         trials: trials.into_iter().map(|it| it.view).collect(),
+        effect,
     }
 }
 

@@ -87,7 +87,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             write_report(&folder, &files, Path::new(summary::FILE))?;
-            println!("{}", terminal_table(&view.summary));
+            println!("{}", terminal_table(&view));
         }
         Command::ReadmeTable { folder } => {
             let summary: Summary = read_json(&folder.join(summary::FILE))

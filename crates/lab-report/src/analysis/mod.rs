@@ -4,7 +4,9 @@
 //! Formulas stand beside the code that computes them; `docs/method.md` has them with their sources.
 
 pub mod amplification;
+pub mod effect;
 pub mod histograms;
+pub mod load_sweep;
 pub mod merge;
 pub mod pages;
 pub mod recovery;

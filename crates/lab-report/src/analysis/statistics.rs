@@ -81,6 +81,26 @@ pub fn median_of_existing(values: &[Option<f64>]) -> Option<f64> {
     if existing.len() * 2 < values.len() { None } else { median(&existing) }
 }
 
+/// A value that may be only a lower bound of the true one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bound {
+    /// The value.
+    pub value: f64,
+    /// Whether the true value is at least as large rather than the same.
+    pub censored: bool,
+}
+
+/// The median, which is a lower bound when a value that it rests on is one. `None` when there is
+/// no value.
+pub fn median_bound(values: &[Bound]) -> Option<Bound> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let middle = sorted.len().checked_sub(1)? / 2..=sorted.len() / 2;
+    let middle = &sorted[middle];
+    let value = f64::midpoint(middle[0].value, middle[middle.len() - 1].value);
+    Some(Bound { value, censored: middle.iter().any(|it| it.censored) })
+}
+
 /// An interval and how sure one can be of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
@@ -221,6 +241,18 @@ mod tests {
     fn a_median_needs_at_least_half_of_its_values() {
         close(median_of_existing(&[Some(2.0), None, Some(4.0)]), 3.0);
         assert_eq!(median_of_existing(&[Some(2.0), None, None]), None);
+    }
+
+    // Of 1, 3 and ≥ 9 the median 3 is exact; of 1 and ≥ 9 it rests on both.
+    #[test]
+    fn a_median_is_a_lower_bound_when_it_rests_on_one() {
+        let bound = |value: f64| Bound { value, censored: 9.0 <= value };
+        let exact = Bound { value: 3.0, censored: false };
+        assert_eq!(median_bound(&[bound(9.0), bound(1.0), bound(3.0)]), Some(exact));
+        let at_least = Bound { value: 5.0, censored: true };
+        assert_eq!(median_bound(&[bound(9.0), bound(1.0)]), Some(at_least));
+        assert_eq!(median_bound(&[bound(3.0)]), Some(exact));
+        assert_eq!(median_bound(&[]), None);
     }
 
     // 1 − 2/8 = 0.75 for three trials.

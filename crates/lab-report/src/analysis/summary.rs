@@ -9,7 +9,7 @@ use lab_core::artifact::{
 use super::{
     histograms::PhaseHistograms,
     merge::{merge_counts, phase_summary},
-    statistics::{median_of_existing, median_time},
+    statistics::{Bound, median_bound, median_of_existing, median_time},
     trial::verdict,
 };
 
@@ -116,13 +116,14 @@ fn cell_summary(
 
 /// Whether a median of p99 ratios rests on a trial whose p99 is only a lower bound.
 fn median_p99_is_censored(figures: &[&TrialFigures]) -> bool {
-    let mut trials: Vec<(f64, bool)> = figures
+    let trials: Vec<Bound> = figures
         .iter()
-        .filter_map(|it| it.response_time_p99_ratio_fault.map(|ratio| (ratio, it.p99_censored)))
+        .filter_map(|it| {
+            let value = it.response_time_p99_ratio_fault?;
+            Some(Bound { value, censored: it.p99_censored })
+        })
         .collect();
-    trials.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let Some(last) = trials.len().checked_sub(1) else { return false };
-    trials[last / 2..=trials.len() / 2].iter().any(|(_, censored)| *censored)
+    median_bound(&trials).is_some_and(|it| it.censored)
 }
 
 fn db_amplification(figures: &[&TrialFigures]) -> DbAmplification {

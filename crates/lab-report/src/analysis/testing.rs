@@ -1,11 +1,11 @@
 //! Small pieces that the tests of the analysis are built from.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use lab_core::{
     artifact::{
-        campaign_run::PlannedCell,
-        manifest::Params,
+        campaign_run::{CampaignRun, PlannedCell},
+        manifest::{Host, Params},
         raw::FinalCounts,
         verdict::{
             ConnectionDemand, DbAmplification, MachineStalls, PerPhase, TrialFigures, TrialVerdict,
@@ -16,8 +16,9 @@ use lab_core::{
     outcome::Outcome,
     route::Route,
     sample::RequestSample,
-    scenario::{Fault, PhaseLengths, Profile},
+    scenario::{Fault, PhaseLengths, Profile, Slo},
     seed::Seed,
+    units::Ratio,
 };
 
 use super::{pages::Page, windows::Windows};
@@ -51,7 +52,7 @@ pub(crate) fn page(due_ms: f64, success: bool) -> Page {
 
 /// Smoke phases: baseline 2 to 5 s, fault scheduled 5 to 9 s, arrivals end at 13 s.
 pub(crate) fn smoke_lengths() -> PhaseLengths {
-    Profile::Smoke.lengths(std::time::Duration::from_secs(1))
+    Profile::Smoke.lengths(Duration::from_secs(1))
 }
 
 /// Smoke phases with a fault from 5,010 to 9,100 ms.
@@ -81,6 +82,34 @@ pub(crate) fn planned_cell() -> PlannedCell {
         fault: Fault::Crash,
         topology: "single".into(),
         params: Params { load_factor: Some(1.5), arrival_rate_per_sec: 600.0, n_instances: 1 },
+    }
+}
+
+/// A campaign of these cells, three trials each.
+pub(crate) fn campaign_run(cells: Vec<PlannedCell>) -> CampaignRun {
+    CampaignRun {
+        schema: lab_core::artifact::campaign_run::SCHEMA.into(),
+        campaign: "redis-outage".into(),
+        profile: Profile::Smoke,
+        seed: Seed(1),
+        partial: false,
+        started_at: "2026-11-23T03:00:00Z".into(),
+        wall_time_s: 1.0,
+        measuring_time_s: 1.0,
+        backend: "process".into(),
+        backend_reason: "no container engine answers".into(),
+        host: Host {
+            n_cpus: 2,
+            cpu_model: "Example CPU".into(),
+            memory_bytes: 1,
+            os: "Debian".into(),
+            kernel: "6.1.0".into(),
+        },
+        versions: BTreeMap::new(),
+        calibration: None,
+        slo: Slo { deadline: Duration::from_secs(1), served_ratio_min: Ratio::new(0.95).unwrap() },
+        n_trials: 3,
+        cells,
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) const ORANGE: RGBColor = RGBColor(230, 159, 0);
 /// Okabe–Ito vermillion.
 pub(super) const VERMILLION: RGBColor = RGBColor(213, 94, 0);
 /// Okabe–Ito reddish purple.
-const PURPLE: RGBColor = RGBColor(204, 121, 167);
+pub(super) const PURPLE: RGBColor = RGBColor(204, 121, 167);
 /// Neutral grey, for what was never sent.
 const GREY: RGBColor = RGBColor(150, 150, 150);
 

@@ -3,14 +3,20 @@
 use lab_core::artifact::summary::CellSummary;
 
 use super::{
-    RenderError, facts, numbers,
-    plots::{Plots, comparison_name, distribution_name, timeline_name},
+    RenderError, claims,
+    claims_html::{claims_part, claims_section},
+    facts, found, numbers,
+    plots::{Plots, comparison_name, distribution_name, load_plot_name, timeline_name},
     ranking::{self, Group, cell_key, group_key, group_title},
     settings::own_settings,
+    sweep::{self, Sweep},
     table::{self, Column},
     view::{CampaignView, CellView},
 };
-use crate::analysis::statistics::{median_interval, wilson_interval};
+use crate::analysis::{
+    effect::Effect,
+    statistics::{median_interval, wilson_interval},
+};
 
 const CSS: &str = include_str!("../../assets/page.css");
 const SCRIPT: &str = include_str!("../../assets/page.js");
@@ -19,6 +25,7 @@ const SCRIPT: &str = include_str!("../../assets/page.js");
 pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderError> {
     let summary = &view.summary;
     let groups = ranking::groups(summary);
+    let sweeps = sweep::sweeps(view);
     let title = escape(&summary.campaign);
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -31,12 +38,14 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
         html.push_str(&format!("<p class=\"warning\">{}</p>\n", facts::PARTIAL));
     }
     html.push_str("</header>\n");
-    html.push_str(&navigation(view, &groups));
+    html.push_str(&navigation(view, &groups, !sweeps.is_empty()));
     html.push_str("<main>\n");
+    html.push_str(&claims_section(view));
+    html.push_str(&sweeps_section(&sweeps, plots));
     for group in &groups {
         html.push_str(&group_section(view, group, plots));
     }
-    for variant in variants(view) {
+    for variant in view.variants() {
         html.push_str(&variant_section(view, variant, plots)?);
     }
     html.push_str(&reading_section());
@@ -52,7 +61,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// Escapes, and turns `words in backticks` into code.
-fn code_spans(text: &str) -> String {
+pub(super) fn code_spans(text: &str) -> String {
     let mut html = String::new();
     for (k, part) in text.split('`').enumerate() {
         let part = escape(part);
@@ -61,26 +70,19 @@ fn code_spans(text: &str) -> String {
     html
 }
 
-/// Names of all variants, in the order of the plan.
-fn variants(view: &CampaignView) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for cell in &view.summary.variants {
-        if !names.contains(&cell.variant.as_str()) {
-            names.push(&cell.variant);
-        }
-    }
-    names
-}
-
-fn navigation(view: &CampaignView, groups: &[Group<'_>]) -> String {
+fn navigation(view: &CampaignView, groups: &[Group<'_>], has_sweeps: bool) -> String {
     let mut html = String::from("<nav aria-label=\"Contents\">\n<ul>\n");
     let mut item = |anchor: &str, text: &str| {
         html.push_str(&format!("<li><a href=\"#{}\">{}</a></li>\n", escape(anchor), escape(text)));
     };
+    item("claims", claims::TITLE);
+    if has_sweeps {
+        item("goodput-by-load", sweep::TITLE);
+    }
     for group in groups {
         item(&group.key, &group.title);
     }
-    for variant in variants(view) {
+    for variant in view.variants() {
         item(&format!("variant-{variant}"), variant);
     }
     item("reading", "how to read the numbers");
@@ -98,7 +100,7 @@ fn group_section(view: &CampaignView, group: &Group<'_>, plots: &Plots) -> Strin
         escape(group.fault.title())
     );
     html.push_str(&result_table(view, group));
-    let notes = table::notes(&view.summary, &group.cells, &Column::ALL);
+    let notes = table::notes(&group.cells, &Column::ALL);
     if !notes.is_empty() {
         html.push_str(&format!("<p class=\"notes\">{}.</p>\n", escape(&notes.join("; "))));
     }
@@ -121,9 +123,10 @@ fn result_table(view: &CampaignView, group: &Group<'_>) -> String {
     }
     html.push_str("</tr>\n</thead>\n<tbody>\n");
     for cell in &group.cells {
+        let effect = view.effect_of(cell);
         html.push_str("<tr>\n");
         for column in Column::ALL {
-            html.push_str(&table_cell(view, cell, column));
+            html.push_str(&table_cell(cell, effect, column));
         }
         html.push_str("</tr>\n");
     }
@@ -131,8 +134,8 @@ fn result_table(view: &CampaignView, group: &Group<'_>) -> String {
     html
 }
 
-fn table_cell(view: &CampaignView, cell: &CellSummary, column: Column) -> String {
-    let entry = table::entry(&view.summary, cell, column);
+fn table_cell(cell: &CellSummary, effect: Option<&Effect>, column: Column) -> String {
+    let entry = table::entry(cell, effect, column);
     let text = escape(&entry.text);
     let sort = match entry.sort {
         Some(number) => format!(" data-sort=\"{number}\""),
@@ -151,6 +154,46 @@ fn table_cell(view: &CampaignView, cell: &CellSummary, column: Column) -> String
     }
 }
 
+fn sweeps_section(sweeps: &[Sweep], plots: &Plots) -> String {
+    if sweeps.is_empty() {
+        return String::new();
+    }
+    let mut html = format!(
+        "<section id=\"goodput-by-load\">\n<h2>{}</h2>\n<p>{}.</p>\n",
+        sweep::TITLE,
+        escape(sweep::NOTE)
+    );
+    for sweep in sweeps {
+        html.push_str(&figure(plots, &load_plot_name(&sweep.key)));
+        html.push_str(&sweep_table(sweep));
+    }
+    html.push_str("</section>\n");
+    html
+}
+
+/// The figures of a plot of goodput against offered load.
+fn sweep_table(sweep: &Sweep) -> String {
+    let (head, rows) = sweep.table();
+    let line = |tag: &str, first: &str, entries: &[String]| {
+        let entries = entries.iter().map(|it| format!("<{tag}>{}</{tag}>", escape(it)));
+        format!("<tr>{first}{}</tr>\n", entries.collect::<String>())
+    };
+    let mut html = String::from("<div class=\"scroll\">\n<table class=\"narrow\">\n<thead>\n");
+    html.push_str(&line(
+        "th",
+        &format!("<th class=\"text\">{}</th>", escape(&head[0])),
+        &head[1..],
+    ));
+    html.push_str("</thead>\n<tbody>\n");
+    for row in &rows {
+        let name = escape(&row[0]);
+        let first = format!("<th scope=\"row\"><a href=\"#variant-{name}\">{name}</a></th>");
+        html.push_str(&line("td", &first, &row[1..]));
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n");
+    html
+}
+
 /// A plot, or nothing when it was not drawn.
 fn figure(plots: &Plots, name: &str) -> String {
     plots.svgs.get(name).map_or_else(String::new, |svg| {
@@ -167,15 +210,9 @@ fn variant_section(
         view.cells().filter(|(cell, _)| cell.variant == variant).collect();
     let name = escape(variant);
     let mut html = format!("<section id=\"variant-{name}\">\n<h2>{name}</h2>\n");
-    let trial = cells.iter().find_map(|(_, trials)| trials.trials.first());
-    match trial {
-        Some(trial) => {
-            let resolved = &trial.manifest.variant;
-            html.push_str(&format!(
-                "<p>{}.</p>\n<p><b>Hypothesis:</b> {}</p>\n",
-                escape(resolved.title.trim_end_matches('.')),
-                escape(&resolved.hypothesis)
-            ));
+    match view.resolved(variant).zip(claims::of_variant(view, variant)) {
+        Some((resolved, claims)) => {
+            html.push_str(&claims_part(&claims));
             let settings = own_settings(resolved)?;
             html.push_str(&if settings.is_empty() {
                 "<p>Settings: all as shipped.</p>\n".to_owned()
@@ -190,19 +227,19 @@ fn variant_section(
         None => html.push_str("<p>No trial was run.</p>\n"),
     }
     for (cell, _) in &cells {
-        html.push_str(&cell_part(view, cell, plots));
+        html.push_str(&cell_part(cell, plots));
     }
     html.push_str("</section>\n");
     Ok(html)
 }
 
-fn cell_part(view: &CampaignView, cell: &CellSummary, plots: &Plots) -> String {
+fn cell_part(cell: &CellSummary, plots: &Plots) -> String {
     let key = cell_key(cell);
     let mut html = format!(
-        "<h3>{} under {}</h3>\n<p>{}{}</p>\n",
+        "<h3 id=\"{}\">{} under {}</h3>\n<p>{}</p>\n",
+        escape(&key),
         escape(&cell.variant),
         escape(&group_title(cell)),
-        escape(&effect_sentence(view, cell)),
         escape(&certainty_sentences(cell))
     );
     let (timeline, distribution) = (timeline_name(&key), distribution_name(&key));
@@ -218,29 +255,16 @@ fn cell_part(view: &CampaignView, cell: &CellSummary, plots: &Plots) -> String {
     html
 }
 
-/// What the variant changes against its base, in one sentence.
-fn effect_sentence(view: &CampaignView, cell: &CellSummary) -> String {
-    let summary = &view.summary;
+/// The cell's goodput ratio, and how sure one can be of it and of the recovery: nothing below two
+/// valid trials.
+fn certainty_sentences(cell: &CellSummary) -> String {
     let Some(ratio) = cell.goodput_ratio_fault else {
         return "No valid trial.".into();
     };
-    let own = format!("Goodput ratio {}", numbers::ratio(ratio));
-    let base = ranking::base_of(summary, cell);
-    match (base, table::effect(summary, cell)) {
-        (Some(base), Some(effect)) => {
-            format!("{own}: {} over {}.", numbers::signed_ratio(effect), base.variant)
-        }
-        _ if cell.base.is_some() => format!("{own}; its base was not measured."),
-        _ => format!("{own}; it is the control, and stands on nothing."),
-    }
-}
-
-/// How sure one can be of the cell's goodput ratio and of its recovery; nothing below two valid
-/// trials, of which nothing can be said.
-fn certainty_sentences(cell: &CellSummary) -> String {
+    let ratio = numbers::ratio(ratio);
     let trials: Vec<f64> = cell.goodput_ratio_fault_trials.iter().copied().flatten().collect();
     let Some(goodput) = median_interval(&trials) else {
-        return String::new();
+        return format!("Goodput ratio {ratio}, of one trial.");
     };
     let n_valid = cell.n_trials - cell.n_invalid;
     let recovered = wilson_interval(cell.n_recovered as usize, n_valid as usize);
@@ -249,8 +273,8 @@ fn certainty_sentences(cell: &CellSummary) -> String {
         format!(" Recovered in {} of {n_valid} (95 %: {low} to {high}).", cell.n_recovered)
     });
     format!(
-        " Between {} and {} in {n_valid} trials, which holds the true median with {:.0} % confidence.\
-         {recovered}",
+        "Goodput ratio {ratio}, between {} and {} in {n_valid} trials, which holds the true median \
+         with {:.0} % confidence.{recovered}",
         numbers::ratio(goodput.low),
         numbers::ratio(goodput.high),
         goodput.confidence * 100.0
@@ -273,6 +297,10 @@ fn reading_section() -> String {
             code_spans(column.meaning())
         ));
     }
+    html.push_str(&format!(
+        "<dt id=\"found\">found</dt><dd>{}.</dd>\n",
+        code_spans(&found::rule())
+    ));
     html.push_str("</dl>\n</section>\n");
     html
 }

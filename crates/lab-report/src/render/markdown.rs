@@ -1,14 +1,16 @@
 //! `report.md`, for a pull request, and the table that README shows.
 
-use lab_core::artifact::summary::Summary;
+use lab_core::artifact::summary::{CellSummary, Summary};
 
 use super::{
-    facts,
-    plots::{Plots, comparison_name, distribution_name, timeline_name},
+    claims, facts, found,
+    plots::{Plots, comparison_name, distribution_name, load_plot_name, timeline_name},
     ranking::{self, Group, cell_key},
+    sweep,
     table::{self, Column},
     view::CampaignView,
 };
+use crate::analysis::effect::Effect;
 
 /// The columns that a README has room for.
 const README_COLUMNS: [Column; 8] = [
@@ -29,18 +31,25 @@ pub(super) fn report(view: &CampaignView, plots: &Plots) -> String {
     if summary.partial {
         text.push_str(&format!("\n> {}\n", facts::PARTIAL));
     }
+    text.push_str(&claims_table(view));
+    text.push_str(&load_plots(view));
     for group in ranking::groups(summary) {
         text.push_str(&format!("\n## {}\n\n{}.\n\n", group.title, group.fault.title()));
-        text.push_str(&table(summary, &group, &Column::ALL));
-        text.push_str(&notes(summary, &group, &Column::ALL));
+        text.push_str(&table(&group, &Column::ALL, |cell| view.effect_of(cell)));
+        text.push_str(&notes(&group, &Column::ALL));
         let comparison = comparison_name(&group.key);
         text.push_str(&format!("\n![Variants under {}](plots/{comparison}.svg)\n\n", group.title));
         text.push_str(&plot_links(&group, plots));
+    }
+    text.push_str("\n## Each variant: claimed, expected, found\n");
+    for variant in view.variants() {
+        text.push_str(&variant_part(view, variant));
     }
     text.push_str("\n## What the columns mean\n\n");
     for column in Column::ALL {
         text.push_str(&format!("- **{}**: {}.\n", column.name(), column.meaning()));
     }
+    text.push_str(&format!("- **found**: {}.\n", found::rule()));
     text.push_str("\n## Trials that are in no figure\n\n");
     text.push_str(&invalid_trials(view));
     text.push_str("\n## The machine\n\n");
@@ -58,12 +67,16 @@ pub fn readme_table(summary: &Summary) -> String {
         return "No cell was measured.\n".into();
     };
     let mut text = format!("{} ({}):\n\n", group.fault.title(), group.title);
-    text.push_str(&table(summary, group, &README_COLUMNS));
-    text.push_str(&notes(summary, group, &README_COLUMNS));
+    text.push_str(&table(group, &README_COLUMNS, |_| None));
+    text.push_str(&notes(group, &README_COLUMNS));
     text
 }
 
-fn table(summary: &Summary, group: &Group<'_>, columns: &[Column]) -> String {
+fn table<'a>(
+    group: &Group<'_>,
+    columns: &[Column],
+    effect: impl Fn(&CellSummary) -> Option<&'a Effect>,
+) -> String {
     let row = |entries: Vec<String>| format!("| {} |\n", entries.join(" | "));
     let mut text = row(columns.iter().map(|it| it.name().to_owned()).collect());
     text.push_str(&row(columns
@@ -72,7 +85,7 @@ fn table(summary: &Summary, group: &Group<'_>, columns: &[Column]) -> String {
         .collect()));
     for cell in &group.cells {
         let entries = columns.iter().map(|column| {
-            let text = table::entry(summary, cell, *column).text;
+            let text = table::entry(cell, effect(cell), *column).text;
             if *column == Column::Variant { format!("`{text}`") } else { text }
         });
         text.push_str(&row(entries.collect()));
@@ -80,9 +93,94 @@ fn table(summary: &Summary, group: &Group<'_>, columns: &[Column]) -> String {
     text
 }
 
-fn notes(summary: &Summary, group: &Group<'_>, columns: &[Column]) -> String {
-    let notes = table::notes(summary, &group.cells, columns);
+fn notes(group: &Group<'_>, columns: &[Column]) -> String {
+    let notes = table::notes(&group.cells, columns);
     if notes.is_empty() { String::new() } else { format!("\n{}.\n", notes.join("; ")) }
+}
+
+/// The table of claims, or nothing when no row of the strategy is tried.
+fn claims_table(view: &CampaignView) -> String {
+    let rows = claims::rows(view);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "\n## {}\n\n{}. The rule for the word stands [below](#what-the-columns-mean).\n\n\
+         | {} |\n| --- | --- | --- | --- |\n",
+        claims::TITLE,
+        claims::NOTE,
+        claims::HEADS.join(" | ")
+    );
+    for row in &rows {
+        for (k, tried) in row.tries.iter().enumerate() {
+            let (id, claim) = if k == 0 { (row.id, row.text) } else { ("", "") };
+            let variant = format!("[`{0}`](#{0})", tried.variant);
+            let others = match tried.others.as_slice() {
+                [] => String::new(),
+                others => format!(" with {}", others.join(", ")),
+            };
+            let found: Vec<String> = tried
+                .found
+                .iter()
+                .map(|(word, cells)| format!("**{}**: {}", word.text, cells.join(", ")))
+                .collect();
+            let found = if found.is_empty() { "a control".into() } else { found.join("<br>") };
+            text.push_str(&format!("| {id} | {claim} | {variant}{others} | {found} |\n"));
+        }
+    }
+    text
+}
+
+/// The plots of goodput against offered load, or nothing when there is none.
+fn load_plots(view: &CampaignView) -> String {
+    let sweeps = sweep::sweeps(view);
+    if sweeps.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n## {}\n\n{}.\n", sweep::TITLE, sweep::NOTE);
+    for sweep in &sweeps {
+        let name = load_plot_name(&sweep.key);
+        text.push_str(&format!("\n![{}, {}](plots/{name}.svg)\n\n", sweep::TITLE, sweep.title));
+        let (head, rows) = sweep.table();
+        text.push_str(&format!(
+            "| {} |\n| ---{} |\n",
+            head.join(" | "),
+            " | ---:".repeat(head.len() - 1)
+        ));
+        for row in rows {
+            text.push_str(&format!("| [`{0}`](#{0}) | {1} |\n", row[0], row[1..].join(" | ")));
+        }
+    }
+    text
+}
+
+/// What the strategy claimed of a variant, what its author expected, and what was found.
+fn variant_part(view: &CampaignView, variant: &str) -> String {
+    let mut text = format!("\n### {variant}\n\n");
+    let Some(of) = claims::of_variant(view, variant) else {
+        text.push_str("No trial was run.\n");
+        return text;
+    };
+    let claimed: Vec<String> =
+        of.claims.iter().map(|(id, text)| format!("**{id}** {text}.")).collect();
+    let claimed =
+        if claimed.is_empty() { format!("{}.", claims::NO_CLAIM) } else { claimed.join(" ") };
+    text.push_str(&format!(
+        "{}.\n\n- Claimed: {claimed}\n- Expected: {}\n",
+        of.title, of.hypothesis
+    ));
+    let Some(base) = of.base else {
+        text.push_str(&format!("- Found: {}.\n", claims::CONTROL_FOUND));
+        return text;
+    };
+    text.push_str(&format!("- Found, against [`{base}`](#{base}) on the same arrivals:\n"));
+    for found in &of.found {
+        text.push_str(&format!(
+            "  - {}: **{}**. {}.\n",
+            found.cell, found.word.text, found.sentence
+        ));
+    }
+    text
 }
 
 fn plot_links(group: &Group<'_>, plots: &Plots) -> String {

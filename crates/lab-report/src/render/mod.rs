@@ -5,19 +5,24 @@
 //! what is shown was computed by the analysis.
 
 mod canvas;
+mod claims;
+mod claims_html;
 mod comparison_plot;
 mod distribution;
 mod distribution_plot;
 mod enlarged;
 mod facts;
+mod found;
 mod frame;
 mod html;
+mod load_plot;
 mod markdown;
 mod marks;
 mod numbers;
 mod plots;
 mod ranking;
 mod settings;
+mod sweep;
 mod table;
 mod terminal;
 #[cfg(test)]

@@ -7,8 +7,9 @@ use super::{
     canvas::{png, svg},
     comparison_plot::ComparisonPlot,
     distribution,
+    load_plot::LoadPlot,
     ranking::{self, cell_key, group_key},
-    timeline,
+    sweep, timeline,
     view::CampaignView,
 };
 
@@ -27,6 +28,11 @@ pub(super) struct Plots {
 /// Name of the plot that compares the variants of a group.
 pub(super) fn comparison_name(group_key: &str) -> String {
     format!("comparison-{group_key}")
+}
+
+/// Name of the plot of goodput against offered load.
+pub(super) fn load_plot_name(sweep_key: &str) -> String {
+    format!("goodput-by-load-{sweep_key}")
 }
 
 /// Name of the timeline of a cell.
@@ -51,6 +57,9 @@ pub(super) fn draw_all(view: &CampaignView) -> Result<Plots, RenderError> {
             plots.pngs.insert(name.clone(), png(&plot)?);
         }
         plots.svgs.insert(name, svg(&plot)?);
+    }
+    for sweep in &sweep::sweeps(view) {
+        plots.svgs.insert(load_plot_name(&sweep.key), svg(&LoadPlot { sweep })?);
     }
     for (cell, trials) in view.cells() {
         let key = cell_key(cell);

@@ -38,14 +38,28 @@ pub(super) fn group_title(cell: &CellSummary) -> String {
         Some(load_factor) => format!("load factor {load_factor}"),
         None => format!("{} requests/s", numbers::three_digits(cell.arrival_rate_per_sec)),
     };
-    let mut title = format!("{}, {load}", cell.fault);
+    format!("{}, {load}{}", cell.fault, servers(cell, ", "))
+}
+
+/// Fault and parameters of a cell in a list of many: `crash at 1.5`.
+pub(super) fn group_label(cell: &CellSummary) -> String {
+    let load = match cell.params.load_factor {
+        Some(load_factor) => load_factor.to_string(),
+        None => format!("{} requests/s", numbers::three_digits(cell.arrival_rate_per_sec)),
+    };
+    format!("{} at {load}{}", cell.fault, servers(cell, " on "))
+}
+
+/// Instances and topology, each after a separator, where they are not the usual ones.
+pub(super) fn servers(cell: &CellSummary, separator: &str) -> String {
+    let mut text = String::new();
     if 1 < cell.params.n_instances {
-        title.push_str(&format!(", {} instances", cell.params.n_instances));
+        text.push_str(&format!("{separator}{} instances", cell.params.n_instances));
     }
     if cell.topology != "single" {
-        title.push_str(&format!(", {}", cell.topology));
+        text.push_str(&format!("{separator}{}", cell.topology));
     }
-    title
+    text
 }
 
 /// A cell in words.
@@ -92,12 +106,6 @@ pub(super) fn headline_group<'a, 'b>(groups: &'b [Group<'a>]) -> Option<&'b Grou
         .iter()
         .filter(|it| it.fault == fault)
         .reduce(|best, it| if load(best) < load(it) { it } else { best })
-}
-
-/// The cell of the variant that `cell` stands on, under the same fault and load.
-pub(super) fn base_of<'a>(summary: &'a Summary, cell: &CellSummary) -> Option<&'a CellSummary> {
-    let base = cell.base.as_deref()?;
-    summary.variants.iter().find(|it| it.variant == base && group_key(it) == group_key(cell))
 }
 
 /// The result in one sentence, computed from the figures.

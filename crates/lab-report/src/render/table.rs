@@ -1,12 +1,10 @@
 //! The result table: its columns, its rows, and what stands in a cell. The page, the pull-request
 //! text and the terminal each write it in their own way.
 
-use lab_core::artifact::{
-    summary::{CellSummary, Summary},
-    verdict::Verdict,
-};
+use lab_core::artifact::{summary::CellSummary, verdict::Verdict};
 
-use super::{numbers, ranking};
+use super::numbers;
+use crate::analysis::effect::{Effect, Side};
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +75,11 @@ impl Column {
                 "product pages: share answered rightly and within the deadline while the fault is \
                  on, over the same share in the baseline; 1 means that users notice nothing"
             }
-            Self::Effect => "goodput ratio minus that of the base, medians over trials",
+            Self::Effect => {
+                "goodput ratio minus that of the base in the trial of the same number, which met \
+                 the same arrivals; median over these pairs, in parentheses where it cannot be told \
+                 from none"
+            }
             Self::Served => {
                 "all routes: success and degraded over scheduled, while the fault is on"
             }
@@ -147,19 +149,20 @@ impl Entry {
     }
 }
 
-/// How much the goodput ratio of `cell` is above that of its base: the difference of the medians.
-pub(super) fn effect(summary: &Summary, cell: &CellSummary) -> Option<f64> {
-    let base = ranking::base_of(summary, cell)?;
-    Some(cell.goodput_ratio_fault? - base.goodput_ratio_fault?)
-}
-
-/// What stands in `column` of the row of `cell`.
-pub(super) fn entry(summary: &Summary, cell: &CellSummary, column: Column) -> Entry {
+/// What stands in `column` of the row of `cell`. Only [`Column::Effect`] asks for the `effect`.
+pub(super) fn entry(cell: &CellSummary, effect: Option<&Effect>, column: Column) -> Entry {
     match column {
         Column::Variant => Entry::words(&cell.variant),
         Column::Base => Entry::words(cell.base.as_deref().unwrap_or(numbers::MISSING)),
         Column::Goodput => Entry::figure(cell.goodput_ratio_fault, numbers::ratio),
-        Column::Effect => Entry::figure(effect(summary, cell), numbers::signed_ratio),
+        Column::Effect => {
+            let comparison = effect.and_then(Effect::comparison);
+            let is_told = comparison.is_none_or(|it| it.goodput.side != Side::Untold);
+            Entry::figure(comparison.map(|it| it.goodput.difference), |difference| {
+                let text = numbers::signed_ratio(difference);
+                if is_told { text } else { format!("({text})") }
+            })
+        }
         Column::Served => Entry::figure(cell.served_ratio_fault, numbers::ratio),
         Column::P99 => Entry::figure(cell.response_time_p99_ratio_fault, |ratio| {
             let sign = if cell.p99_censored { "≥ " } else { "" };
@@ -206,14 +209,14 @@ fn trials(cell: &CellSummary) -> Entry {
 
 /// Why figures of `cells` are missing: once for each variant without a valid trial, and once for
 /// each column in which another has none.
-pub(super) fn notes(summary: &Summary, cells: &[&CellSummary], columns: &[Column]) -> Vec<String> {
+pub(super) fn notes(cells: &[&CellSummary], columns: &[Column]) -> Vec<String> {
     let (measured, unmeasured): (Vec<&CellSummary>, Vec<&CellSummary>) =
         cells.iter().partition(|it| it.n_invalid < it.n_trials);
     let missing = numbers::MISSING;
     let mut notes: Vec<String> =
         unmeasured.iter().map(|it| format!("{missing} {}: no valid trial", it.variant)).collect();
     for column in columns.iter().filter(|it| !matches!(it, Column::Base | Column::Effect)) {
-        if measured.iter().any(|cell| entry(summary, cell, *column).is_missing()) {
+        if measured.iter().any(|cell| entry(cell, None, *column).is_missing()) {
             notes.push(format!("{missing} {}: {}", column.name(), column.why_missing()));
         }
     }

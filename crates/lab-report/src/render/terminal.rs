@@ -1,10 +1,9 @@
 //! The result table in plain text, for the end of a run.
 
-use lab_core::artifact::summary::Summary;
-
 use super::{
     ranking::{self, Group},
     table::{self, Column},
+    view::CampaignView,
 };
 
 /// The columns that fit a terminal of 120 characters.
@@ -24,15 +23,16 @@ const COLUMNS: [Column; 10] = [
 /// The headline and one table for each fault and load, in lines that end with a line break.
 ///
 /// Figures that do not exist stand as `–`, with the reason below the table.
-pub fn terminal_table(summary: &Summary) -> String {
+pub fn terminal_table(view: &CampaignView) -> String {
+    let summary = &view.summary;
     let mut text = format!("{}\n", ranking::headline(summary));
     if summary.partial {
         text.push_str("Partial: the run ended before its last planned trial.\n");
     }
     for group in ranking::groups(summary) {
         text.push_str(&format!("\n{}\n", group.title));
-        text.push_str(&aligned(summary, &group));
-        for note in table::notes(summary, &group.cells, &COLUMNS) {
+        text.push_str(&aligned(view, &group));
+        for note in table::notes(&group.cells, &COLUMNS) {
             text.push_str(&format!("  {note}\n"));
         }
     }
@@ -40,10 +40,11 @@ pub fn terminal_table(summary: &Summary) -> String {
 }
 
 /// Words at the left, numbers at the right of their column.
-fn aligned(summary: &Summary, group: &Group<'_>) -> String {
+fn aligned(view: &CampaignView, group: &Group<'_>) -> String {
     let head: Vec<String> = COLUMNS.iter().map(|it| it.name().to_owned()).collect();
     let rows = group.cells.iter().map(|cell| {
-        COLUMNS.iter().map(|column| table::entry(summary, cell, *column).text).collect::<Vec<_>>()
+        let effect = view.effect_of(cell);
+        COLUMNS.iter().map(|column| table::entry(cell, effect, *column).text).collect::<Vec<_>>()
     });
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let widths: Vec<usize> = (0..COLUMNS.len())

@@ -11,19 +11,21 @@ use lab_core::{
         timeline::{self, CpuColumn, DatabaseColumns, PoolColumns, RequestColumns, Timeline},
         verdict::{
             self, ConnectionDemand, DbAmplification, InvalidReason, MachineStalls, PerPhase,
-            TrialFigures, TrialVerdict, Verdict, Window,
+            PhaseCounts, RouteCounts, TrialFigures, TrialVerdict, Verdict, Window,
         },
     },
     clock::MonotonicNs,
     event::{Event, kind},
     load_plan::{Arrivals, LoadPlan, Shard},
     outcome::Outcome,
+    route::Route,
     scenario::{Campaign, Fault, Phase, Profile, VariantFile, resolve_variant},
     target::{CacheSpec, TargetConfig},
     units::PerSec,
 };
 
 use super::view::{CampaignView, CellView, TrialView};
+use crate::analysis::effect::{Effect, effects};
 
 /// How one variant behaves while the fault is on.
 #[derive(Clone, Copy)]
@@ -100,12 +102,21 @@ pub(super) fn campaign() -> CampaignView {
     for behaviour in [NONE, BOUNDED, BREAKER, PLAYBOOK] {
         let trials: Vec<TrialView> = (0..3).map(|number| trial(&run, behaviour, number)).collect();
         variants.push(cell_summary(behaviour, &trials));
-        cells.push(CellView { trials, response_times_us: histograms(behaviour) });
+        cells.push(CellView {
+            trials,
+            response_times_us: histograms(behaviour),
+            effect: Effect::Control,
+        });
     }
     let mut untried = cell_summary(NONE, &[]);
     untried.fault = Fault::Pause;
     variants.push(untried);
-    cells.push(CellView { trials: Vec::new(), response_times_us: PerPhase::from_fn(|_| empty()) });
+    cells.push(CellView {
+        trials: Vec::new(),
+        response_times_us: PerPhase::from_fn(|_| empty()),
+        effect: Effect::Control,
+    });
+    compare(&variants, &mut cells);
     let summary = Summary {
         schema: summary::SCHEMA.into(),
         campaign: run.campaign.clone(),
@@ -131,6 +142,42 @@ pub(super) fn campaign() -> CampaignView {
         variants,
     };
     CampaignView { run, summary, cells }
+}
+
+/// The same campaign with the cells under the crash once more at a load factor of 10, where `none`
+/// has fallen to nothing and the others deliver half of what they did.
+pub(super) fn campaign_at_two_loads() -> CampaignView {
+    let mut view = campaign();
+    let measured: Vec<(CellSummary, CellView)> = view
+        .cells()
+        .filter(|(_, it)| !it.trials.is_empty())
+        .map(|(a, b)| (a.clone(), b.clone()))
+        .collect();
+    for (mut cell, mut trials) in measured {
+        cell.params.load_factor = Some(10.0);
+        cell.params.arrival_rate_per_sec = 4_080.0;
+        cell.arrival_rate_per_sec = 4_080.0;
+        for trial in &mut trials.trials {
+            let fault = &mut trial.verdict.figures.phases.fault;
+            for counts in fault.routes.values_mut() {
+                counts.n_success /= if cell.variant == "none" { 1_000 } else { 2 };
+            }
+        }
+        view.summary.variants.push(cell);
+        view.cells.push(trials);
+    }
+    compare(&view.summary.variants, &mut view.cells);
+    view
+}
+
+/// Fills in the effect of every cell.
+fn compare(variants: &[CellSummary], cells: &mut [CellView]) {
+    let verdicts = |it: &CellView| it.trials.iter().map(|it| it.verdict.clone()).collect();
+    let trials: Vec<Vec<TrialVerdict>> = cells.iter().map(verdicts).collect();
+    let trials: Vec<Vec<&TrialVerdict>> = trials.iter().map(|it| it.iter().collect()).collect();
+    for (cell, effect) in cells.iter_mut().zip(effects(variants, &trials)) {
+        cell.effect = effect;
+    }
 }
 
 fn scenario() -> Campaign {
@@ -262,7 +309,10 @@ fn figures(behaviour: Behaviour, number: u32) -> TrialFigures {
         goodput_fraction: PerPhase::default(),
         goodput_ratio_fault: Some(goodput),
         served_ratio_fault: Some((goodput + behaviour.degraded).min(0.98)),
-        response_time_p99_us: PerPhase::default(),
+        response_time_p99_us: PerPhase {
+            fault: Some(u64::from(whole(behaviour.p99_ms * 1e3))),
+            ..PerPhase::default()
+        },
         response_time_p99_ratio_fault: Some(
             behaviour.p99_ms / BASELINE_MS[1] * (1.0 + 0.2 * f64::from(number)),
         ),
@@ -282,7 +332,22 @@ fn figures(behaviour: Behaviour, number: u32) -> TrialFigures {
         orders_acknowledged: 400,
         orders_lost: 0,
         views_lost: Some(0),
-        phases: PerPhase::default(),
+        phases: PerPhase { fault: fault_counts(goodput), ..PerPhase::default() },
+    }
+}
+
+/// 70 % product pages, of which the share `goodput` succeeds.
+fn fault_counts(goodput: f64) -> PhaseCounts {
+    let n_scheduled = RATE * 12.0 * 0.7;
+    let product = RouteCounts {
+        n_scheduled: u64::from(whole(n_scheduled)),
+        n_success: u64::from(whole(n_scheduled * goodput)),
+        n_served: u64::from(whole(n_scheduled * goodput)),
+    };
+    PhaseCounts {
+        duration_s: 12.0,
+        routes: BTreeMap::from([(Route::Product, product)]),
+        ..PhaseCounts::default()
     }
 }
 

@@ -23,7 +23,7 @@ fn svgs(files: &BTreeMap<PathBuf, Vec<u8>>) -> impl Iterator<Item = (&PathBuf, &
 
 #[test]
 fn the_terminal_shows_a_ranked_table_with_reasons_for_what_is_missing() {
-    insta::assert_snapshot!(terminal_table(&testing::campaign().summary), @r"
+    insta::assert_snapshot!(terminal_table(&testing::campaign()), @r"
     Redis goes away (crash, load factor 1.5): of every 1,000 product pages that the service normally delivers in time, `none` still delivers 2, `playbook-one-minute` 1,000.
     Partial: the run ended before its last planned trial.
 
@@ -31,7 +31,7 @@ fn the_terminal_shows_a_ranked_table_with_reasons_for_what_is_missing() {
       variant              goodput ratio  over base  served ratio  p99 ratio  connection demand  to mitigate  to recover  verdict  trials
       playbook-one-minute          1.000     +0.384         0.980      1.82×         0.62 → 3.2         0 ms      300 ms  met           3
       circuit-breaker              0.667     +0.051         0.667     ≥ 194×         0.62 → 412            –       2.1 s  missed        3
-      bounded-timeouts             0.616     +0.614         0.616     ≥ 194×         0.62 → 412            –       2.1 s  missed        3
+      bounded-timeouts             0.616     +0.611         0.616     ≥ 194×         0.62 → 412            –       2.1 s  missed        3
       none                         0.002          –         0.002     ≥ 161×         0.62 → 0.1            –      7.43 s  missed   2 of 3
       – to mitigate: in most trials not while the fault was on
 
@@ -184,4 +184,83 @@ fn a_view_that_does_not_match_its_summary_is_refused() {
     view.cells.pop();
     let error = render_campaign(&view).unwrap_err();
     assert!(matches!(error, RenderError::CellsDoNotMatch { n_summaries: 5, n_views: 4 }));
+}
+
+#[test]
+fn a_campaign_with_two_loads_has_a_plot_of_goodput_against_them() {
+    let files = render_campaign(&testing::campaign_at_two_loads()).unwrap();
+    let svg = text(&files, "plots/goodput-by-load-crash.svg");
+    let lines: Vec<&str> = svg.lines().collect();
+    for want in [
+        "Goodput against offered load: crash",
+        "offered load, multiples of C, log scale",
+        "ideal: the dashed line",
+        "0.750 playbook-one-minute",
+        "0.000 none",
+    ] {
+        assert!(lines.contains(&want), "`{want}` is missing");
+    }
+    assert_eq!(svg.matches("<circle").count(), 2 * 11 + 4, "every valid trial, and every name");
+    assert!(!files.contains_key(&PathBuf::from("plots/goodput-by-load-pause.svg")));
+    let page = text(&files, "report.html");
+    assert!(page.contains(&svg) && page.contains("<a href=\"#goodput-by-load\">"));
+    let table = "| crash, share of C | at 1.5 | at 10 |\n| --- | ---: | ---: |\n\
+                 | [`playbook-one-minute`](#playbook-one-minute) | 1.500 | 0.750 |\n";
+    assert!(text(&files, "report.md").contains(table));
+}
+
+#[test]
+fn one_load_or_a_rate_that_is_no_multiple_of_c_has_no_such_plot() {
+    let has_plot = |view: &super::CampaignView| {
+        let files = render_campaign(view).unwrap();
+        let has = |page: &str| text(&files, page).contains("Goodput against offered load");
+        assert_eq!(has("report.md"), has("report.html"));
+        has("report.md")
+    };
+    assert!(!has_plot(&testing::campaign()));
+    let mut view = testing::campaign_at_two_loads();
+    assert!(has_plot(&view));
+    view.summary.calibration.db_capacity_per_sec = None;
+    assert!(!has_plot(&view));
+}
+
+/// What follows each `before` in `text`, up to `after`.
+fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|it| it.split(after).next()).collect()
+}
+
+#[test]
+fn every_link_within_a_page_leads_to_a_place_of_its_own() {
+    let files = render_campaign(&testing::campaign_at_two_loads()).unwrap();
+    let page = text(&files, "report.html");
+    let mut ids = between(&page, " id=\"", '"');
+    let n_ids = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), n_ids, "an id stands twice");
+    let links = between(&page, "href=\"#", '"');
+    assert!(30 < links.len());
+    for link in links {
+        assert!(ids.contains(&link), "#{link} leads nowhere");
+    }
+    let document = text(&files, "report.md");
+    let anchors: Vec<String> = document
+        .lines()
+        .filter(|it| it.starts_with('#'))
+        .map(|it| it.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-"))
+        .collect();
+    for link in between(&document, "](#", ')') {
+        assert!(anchors.iter().any(|it| it == link), "#{link} leads nowhere");
+    }
+}
+
+#[test]
+fn the_page_says_what_was_claimed_expected_and_found() {
+    let page = text(&files(), "report.html");
+    let start = page.find("<section id=\"variant-circuit-breaker\">").unwrap();
+    let end = page[start..].find("<p>Settings").unwrap();
+    insta::assert_snapshot!("variant-section", &page[start..start + end]);
+    let start = page.find("<section id=\"claims\">").unwrap();
+    let end = page[start..].find("<th scope=\"row\" rowspan=\"1\">S14").unwrap();
+    insta::assert_snapshot!("claims-section", &page[start..start + end]);
 }

@@ -10,7 +10,11 @@ use lab_core::{
         verdict::{PerPhase, TrialVerdict},
     },
     event::Event,
+    scenario::ResolvedVariant,
 };
+
+use super::ranking::group_key;
+use crate::analysis::effect::Effect;
 
 /// A campaign as the report shows it.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct CellView {
     /// Response times of product pages over all valid trials, in microseconds, as in
     /// `summary.variants[].phases[].response_time_us`. Empty without a valid trial.
     pub response_times_us: PerPhase<Histogram<u64>>,
+    /// What the variant changed against its base.
+    pub effect: Effect,
 }
 
 /// One trial.
@@ -50,6 +56,32 @@ impl CampaignView {
     /// The cells with their figures, in the order of the plan.
     pub(super) fn cells(&self) -> impl Iterator<Item = (&CellSummary, &CellView)> {
         self.summary.variants.iter().zip(&self.cells)
+    }
+
+    /// What `cell` shows of its variant against the variant's base.
+    pub(super) fn effect_of(&self, cell: &CellSummary) -> Option<&Effect> {
+        let is_same =
+            |it: &CellSummary| it.variant == cell.variant && group_key(it) == group_key(cell);
+        self.cells().find(|(it, _)| is_same(it)).map(|(_, trials)| &trials.effect)
+    }
+
+    /// Names of all variants, in the order of the plan.
+    pub(super) fn variants(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for cell in &self.summary.variants {
+            if !names.contains(&cell.variant.as_str()) {
+                names.push(&cell.variant);
+            }
+        }
+        names
+    }
+
+    /// What `variant` is; `None` when no trial of it was run.
+    pub(super) fn resolved(&self, variant: &str) -> Option<&ResolvedVariant> {
+        self.cells()
+            .filter(|(cell, _)| cell.variant == variant)
+            .find_map(|(_, trials)| trials.trials.first())
+            .map(|it| &it.manifest.variant)
     }
 }
 

@@ -1,0 +1,114 @@
+//! The parts of the page that set what the strategy claimed beside what was found.
+
+use super::{
+    claims::{self, FoundCell, Try, VariantClaims},
+    found::Word,
+    html::{code_spans, escape},
+    view::CampaignView,
+};
+
+/// The table of claims.
+pub(super) fn claims_section(view: &CampaignView) -> String {
+    let rows = claims::rows(view);
+    let mut html = format!("<section id=\"claims\">\n<h2>{}</h2>\n", claims::TITLE);
+    if rows.is_empty() {
+        html.push_str(
+            "<p>No variant of this campaign tries a row of the strategy.</p>\n</section>\n",
+        );
+        return html;
+    }
+    html.push_str(&format!(
+        "<p>{}. <a href=\"#found\">The rule for the word</a>.</p>\n\
+         <div class=\"scroll\">\n<table class=\"claims\">\n<thead>\n<tr>",
+        code_spans(claims::NOTE)
+    ));
+    for head in claims::HEADS {
+        html.push_str(&format!("<th class=\"text\" scope=\"col\">{head}</th>"));
+    }
+    html.push_str("</tr>\n</thead>\n<tbody>\n");
+    for row in &rows {
+        for (k, tried) in row.tries.iter().enumerate() {
+            html.push_str("<tr>");
+            if k == 0 {
+                let n_rows = row.tries.len();
+                html.push_str(&format!(
+                    "<th scope=\"row\" rowspan=\"{n_rows}\">{}</th>\
+                     <td class=\"text\" rowspan=\"{n_rows}\">{}</td>",
+                    escape(row.id),
+                    escape(row.text)
+                ));
+            }
+            html.push_str(&try_cells(tried));
+            html.push_str("</tr>\n");
+        }
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+    html
+}
+
+/// A variant that tries a row of the strategy, and what was found of it.
+fn try_cells(tried: &Try<'_>) -> String {
+    let name = escape(tried.variant);
+    let others = match tried.others.as_slice() {
+        [] => String::new(),
+        others => {
+            format!("<br><span class=\"soft\">with {}</span>", escape(&others.join(", ")))
+        }
+    };
+    let found: Vec<String> = tried
+        .found
+        .iter()
+        .map(|(word, cells)| {
+            let cells =
+                cells.iter().map(|it| format!("<span class=\"item\">{}</span>", escape(it)));
+            format!("{}: {}", word_span(word), cells.collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    let found = if found.is_empty() { "a control".to_owned() } else { found.join("<br>") };
+    format!(
+        "<td class=\"text\"><a class=\"item\" href=\"#variant-{name}\">{name}</a>{others}</td>\
+         <td class=\"text\">{found}</td>"
+    )
+}
+
+fn word_span(word: &Word) -> String {
+    format!("<span class=\"{}\">{}</span>", word.class, escape(&word.text))
+}
+
+/// What the strategy claimed of a variant, what its author expected, and what was found.
+pub(super) fn claims_part(of: &VariantClaims<'_>) -> String {
+    let claimed: Vec<String> = of
+        .claims
+        .iter()
+        .map(|(id, text)| format!("<b>{}</b> {}.", escape(id), escape(text)))
+        .collect();
+    let claimed =
+        if claimed.is_empty() { format!("{}.", claims::NO_CLAIM) } else { claimed.join("<br>") };
+    let found = match of.base {
+        None => format!("{}.", claims::CONTROL_FOUND),
+        Some(base) => {
+            let base = escape(base);
+            let cells: String = of.found.iter().map(found_item).collect();
+            format!(
+                "Against <a href=\"#variant-{base}\">{base}</a>, on the same arrivals:\
+                 <ul>\n{cells}</ul>"
+            )
+        }
+    };
+    format!(
+        "<p>{}.</p>\n<dl>\n<dt>Claimed</dt><dd>{claimed}</dd>\n<dt>Expected</dt><dd>{}</dd>\n\
+         <dt>Found</dt><dd>{found}</dd>\n</dl>\n",
+        escape(of.title),
+        escape(of.hypothesis)
+    )
+}
+
+fn found_item(found: &FoundCell) -> String {
+    format!(
+        "<li><a href=\"#{}\">{}</a>: {}. {}.</li>\n",
+        escape(&found.key),
+        escape(&found.cell),
+        word_span(&found.word),
+        escape(&found.sentence)
+    )
+}
