@@ -4,7 +4,11 @@ use std::path::Path;
 
 use crate::{
     exit::ExitCode,
-    machine::{BASE, cpus, disk, facts, limits, ports},
+    machine::{
+        BASE,
+        cpus::{self, CpuPlan},
+        disk, facts, limits, ports,
+    },
     stack::{binaries, docker, images::Images, install},
 };
 
@@ -80,7 +84,7 @@ fn flawed(mark: Mark, what: &'static str, found: String, remedy: impl Into<Strin
 }
 
 fn processors() -> Line {
-    let host = facts::host();
+    let host = facts::host(CpuPlan::of_this_machine().n_cpus());
     let found = format!("{} of {}", cpus::allowed().len(), host.cpu_model);
     if cpus::allowed().len() < 2 {
         let remedy = "use two or more, so that PostgreSQL has one to itself";
@@ -90,7 +94,7 @@ fn processors() -> Line {
 }
 
 fn memory() -> Line {
-    let gibibytes = facts::host().memory_bytes >> 30;
+    let gibibytes = facts::host(CpuPlan::of_this_machine().n_cpus()).memory_bytes >> 30;
     let found = format!("{gibibytes} GiB");
     if gibibytes < 2 {
         return flawed(Mark::Weak, "memory", found, "use a machine with 2 GiB or more");

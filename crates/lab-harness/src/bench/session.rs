@@ -160,7 +160,7 @@ fn environment(stack: &Stack, cpus: &CpuPlan, root: &Path) -> Environment {
     Environment {
         backend: facts.backend.name().into(),
         backend_reason: facts.reason.clone(),
-        host: facts::host(),
+        host: facts::host(cpus.n_cpus()),
         versions,
         commit: commit(root),
         servers: facts.servers.clone(),

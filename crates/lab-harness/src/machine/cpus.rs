@@ -33,6 +33,11 @@ impl CpuPlan {
         }
     }
 
+    /// Processors that this process had before it was pinned; at least 1.
+    pub fn n_cpus(&self) -> usize {
+        (self.postgres.len() + self.others.len()).max(1)
+    }
+
     /// Keeps the calling thread, and all that it starts from now on, off the database's processor.
     /// Call it before the runtime starts its threads. **Errors**: the kernel refused.
     pub fn pin_this_thread(&self) -> Result<(), Errno> {
@@ -79,11 +84,13 @@ mod tests {
         assert_eq!(plan, CpuPlan { postgres: vec![5], others: vec![0, 1] });
         assert_eq!(plan.cpu_sets()["postgres"], [5]);
         assert_eq!(plan.cpu_sets()["load"], [0, 1]);
+        assert_eq!(plan.n_cpus(), 3);
     }
 
     #[test]
     fn a_single_processor_is_not_divided() {
         assert_eq!(CpuPlan::divide(&[3]), CpuPlan::default());
         assert!(CpuPlan::divide(&[3]).cpu_sets().is_empty());
+        assert_eq!(CpuPlan::divide(&[3]).n_cpus(), 1);
     }
 }

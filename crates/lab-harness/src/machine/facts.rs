@@ -11,9 +11,9 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
-/// The machine, as the manifest records it. Facts that the system does not tell are `unknown` or 0.
-pub fn host() -> Host {
-    let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+/// The machine with `n_cpus` processors, as the manifest records it: the lab has pinned itself to
+/// some of them by the time anybody asks. Facts that the system does not tell are `unknown` or 0.
+pub fn host(n_cpus: usize) -> Host {
     Host {
         n_cpus: u32::try_from(n_cpus).unwrap_or(u32::MAX),
         cpu_model: colon_value(&read("/proc/cpuinfo"), "model name")
