@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::workspace::{Workspace, succeed};
+use crate::{
+    lab::{Lab, Tool},
+    workspace::{Workspace, succeed},
+};
 
 /// What the tests said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,12 +27,15 @@ pub(crate) struct TestReport {
     pub(crate) skipped: Vec<String>,
 }
 
-/// Builds the binaries that the end-to-end tests start, then runs every test, and the models of
-/// concurrent code after them.
+/// Builds the binaries that the end-to-end tests start, makes sure of the servers, then runs every
+/// test, and the models of concurrent code after them.
 ///
-/// **Errors**: a test failed, or something did not build.
+/// **Errors**: a test failed, something did not build, or the servers are missing and may not be
+/// installed.
 pub(crate) fn run(workspace: &Workspace) -> Result<TestReport> {
     succeed(&mut workspace.cargo(&["build", "--workspace", "--bins", "--tests"]))?;
+    // What `bench` does by itself: tests against servers need servers.
+    succeed(Lab::dev(workspace).tool(Tool::Lab).arg("prepare"))?;
     let mut report = TestReport::default();
     let tests = run_tests(workspace.cargo(&["test", "--workspace", "--no-fail-fast"]), &mut report);
     let models = run_tests(models(workspace), &mut report);

@@ -28,6 +28,10 @@ pub enum Command {
     Doctor,
     /// Stop and remove whatever an earlier run left.
     Clean,
+    /// Install the servers where they are missing and the user may. `bench` does so by itself; this
+    /// is for `cargo xtask test`, whose tests start them.
+    #[command(hide = true)]
+    Prepare,
 }
 
 /// `bench`: which part of the campaign to run, and how.

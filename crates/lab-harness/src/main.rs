@@ -12,6 +12,7 @@ use lab_harness::{
     failure::{AtExit, exit_code},
     list::Listing,
     machine::cpus::CpuPlan,
+    stack::{InstallPolicy, install},
 };
 
 fn main() -> ProcessExitCode {
@@ -47,6 +48,11 @@ fn run(command: Command) -> Result<ExitCode> {
             let report = runtime()?.block_on(doctor::report());
             print(&report.to_string());
             Ok(report.exit_code())
+        }
+        Command::Prepare => {
+            let found = runtime()?.block_on(install::find_or_install(InstallPolicy::Allowed));
+            found.at_exit(ExitCode::Usage)?;
+            Ok(ExitCode::Done)
         }
         Command::Clean => {
             let cleaned = runtime()?.block_on(clean::run());

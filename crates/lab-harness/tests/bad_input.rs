@@ -50,6 +50,12 @@ fn results_that_cannot_be_written_are_refused_before_anything_starts() {
 }
 
 #[test]
+fn a_machine_that_has_the_servers_needs_no_preparation() {
+    let end = Lab::new(&["prepare"]).run();
+    assert_eq!((end.code, end.stderr.as_str()), (0, ""));
+}
+
+#[test]
 fn a_plan_names_every_trial_and_runs_none() {
     let end = Lab::new(&["bench", "--plan", "--fault", "crash,pause", "--trials", "2"]).run();
     assert_eq!(end.code, 0, "{}", end.stderr);
