@@ -255,8 +255,6 @@ mod tests {
         let resolved = resolve_shares(&paced(Mode::Observe), Some(400.0)).unwrap();
         assert_eq!(resolved.paced_refill.fills_per_sec.map(PerSec::get), Some(200.0));
         resolved.validate().unwrap();
-        let off = resolve_shares(&paced(Mode::Off), None).unwrap();
-        assert_eq!(off, paced(Mode::Off), "what is off needs no capacity");
     }
 
     #[test]
