@@ -13,15 +13,16 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
-use common::{PATIENCE, Run, eventually, query, redis_command};
-use lab_core::scenario::Fault;
+use common::{PATIENCE, Run, eventually, options, query, redis_command};
+use lab_core::{scenario::Fault, units::Ratio};
 use lab_harness::{
     clean, faults,
     machine::{BASE, cpu_time::tree_cpu_seconds, cpus::CpuPlan},
     process::{ProcessIdentity, stat::Stat},
-    stack::{Backend, BackendChoice, Stack, docker, probe},
+    stack::{Backend, BackendChoice, Stack, StackOptions, docker, probe},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -53,6 +54,7 @@ on_both_backends! {
     redis_obeys_every_verb_and_keeps_its_port,
     postgres_is_durable_and_survives_a_kill,
     the_database_has_its_roles_limits_and_processor,
+    a_smaller_database_gets_its_share_of_a_core_and_no_more,
     a_crash_is_a_refused_connection_and_only_when_injected,
     a_pause_is_silence_and_only_when_injected,
     a_death_that_nobody_asked_for_is_told,
@@ -155,6 +157,43 @@ async fn the_database_has_its_roles_limits_and_processor(choice: BackendChoice) 
     query(&admin, "SELECT count(*) FROM generate_series(1, 1000000)").await;
     assert!(0.0 < tree_cpu_seconds(postgres).unwrap(), "the backends' work is counted");
     stack.stop().await.unwrap();
+}
+
+/// Wall time over which processor time is compared.
+const BURN: Duration = Duration::from_secs(2);
+
+async fn a_smaller_database_gets_its_share_of_a_core_and_no_more(choice: BackendChoice) {
+    let share = 0.25;
+    let mut used_s = Vec::new();
+    for quota in [None, Some(Ratio::new(share).unwrap())] {
+        let run = Run::new();
+        let capped = StackOptions { postgres_cpu_quota: quota, ..options(choice) };
+        let Some(stack) = run.stack_with(&capped).await else { return };
+        used_s.push(burned_s(&stack).await);
+        stack.stop().await.unwrap();
+    }
+    let [whole_s, capped_s] = used_s[..] else { unreachable!("two were measured") };
+    // Half as much again for what a period at both ends may add.
+    assert!(capped_s <= 1.5 * share * BURN.as_secs_f64(), "{capped_s} s of {BURN:?}");
+    assert!(1.5 * capped_s < whole_s, "without a cap {whole_s} s, with one {capped_s} s");
+}
+
+/// Processor time, in seconds, that PostgreSQL uses of [`BURN`] when it is asked for all of it.
+async fn burned_s(stack: &Stack) -> f64 {
+    let url = stack.admin_url();
+    let busy = "DO $$ BEGIN
+        WHILE clock_timestamp() < now() + interval '4 seconds' LOOP END LOOP;
+    END $$";
+    let burning = tokio::spawn(async move { query(&url, busy).await });
+    let used_s = || tree_cpu_seconds(stack.postgres_pid().unwrap()).unwrap();
+    // tidy: real wait, because processor time is used in real time. The query has begun by then.
+    tokio::time::sleep(BURN / 2).await;
+    let before_s = used_s();
+    // tidy: real wait, as above.
+    tokio::time::sleep(BURN).await;
+    let after_s = used_s();
+    burning.await.unwrap();
+    after_s - before_s
 }
 
 fn allowed_processors(pid: u32) -> String {

@@ -8,7 +8,7 @@ use lab_core::clock::MonotonicNs;
 use lab_harness::{
     machine::{cpus::CpuPlan, run_dir::RunDirectory},
     process::Spawner,
-    stack::{BackendChoice, InstallPolicy, Stack, StackOptions, docker},
+    stack::{BackendChoice, InstallPolicy, Stack, StackError, StackOptions, docker},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -39,13 +39,25 @@ impl Run {
 
     /// Starts a stack; `None`, with the skip printed, when Docker is wanted and no engine answers.
     pub(crate) async fn stack(&self, choice: BackendChoice) -> Option<Stack> {
-        if choice == BackendChoice::Docker
+        self.stack_with(&options(choice)).await
+    }
+
+    /// As [`Run::stack`], with options of the test's own; also skipped when a cap on processor time
+    /// is wanted and this user may not set one.
+    pub(crate) async fn stack_with(&self, options: &StackOptions) -> Option<Stack> {
+        if options.choice == BackendChoice::Docker
             && let Err(reason) = docker::connect().await
         {
             lab_testkit::skip::skip("docker", &reason);
             return None;
         }
-        Some(Stack::start(&options(choice), &self.directory, &self.spawner).await.unwrap())
+        match Stack::start(options, &self.directory, &self.spawner).await {
+            Err(StackError::CpuQuota(reason)) => {
+                lab_testkit::skip::skip("a cap on processor time", &reason.source.to_string());
+                None
+            }
+            started => Some(started.unwrap()),
+        }
     }
 }
 
