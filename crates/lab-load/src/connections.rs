@@ -6,6 +6,7 @@
 //! proxy from the environment, no decompression and no timeout of its own.
 
 use std::{
+    collections::VecDeque,
     io,
     net::SocketAddr,
     sync::{Mutex, MutexGuard},
@@ -18,10 +19,12 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::oneshot};
 
 /// The body of a request: there at once, or empty.
 pub(crate) type RequestBody = Full<Bytes>;
+
+type Connection = SendRequest<RequestBody>;
 
 /// Why an exchange has no answer. To the user they are all the same: the service did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +37,53 @@ pub(crate) enum ExchangeError {
     Broken(#[from] hyper::Error),
 }
 
-/// Connections to one target, as many as requests were ever open at the same time.
+/// Connections to one target, at most as many as requests were ever open at the same time.
 #[derive(Debug)]
 pub(crate) struct Connections {
     target: SocketAddr,
+    pool: Mutex<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
     /// Used last, taken first: it is the warmest. Idle ones are kept for ever; one that the target
     /// closed is noticed when it is its turn.
-    idle: Mutex<Vec<SendRequest<RequestBody>>>,
+    idle: Vec<Connection>,
+    /// Requests that are opening a connection and would rather have one that becomes free, first
+    /// come, first served. Among them are some that have found one or have been given up.
+    waiting: VecDeque<oneshot::Sender<Connection>>,
+}
+
+impl Pool {
+    /// The connection that was used last, or else the place in the queue for the next.
+    fn take(&mut self) -> Result<Connection, oneshot::Receiver<Connection>> {
+        if let Some(connection) = self.idle.pop() {
+            return Ok(connection);
+        }
+        // Those that no longer wait are cleared away, or a target that is not there would have the
+        // queue grow for ever.
+        while self.waiting.pop_front_if(|it| it.is_closed()).is_some() {}
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.push_back(sender);
+        Err(receiver)
+    }
+
+    /// Hands `connection` to whoever has waited longest, or keeps it.
+    fn give_back(&mut self, mut connection: Connection) {
+        while let Some(waiting) = self.waiting.pop_front() {
+            match waiting.send(connection) {
+                Ok(()) => return,
+                Err(returned) => connection = returned,
+            }
+        }
+        self.idle.push(connection);
+    }
 }
 
 impl Connections {
     /// No connection yet; each request that finds none idle opens one.
     pub(crate) fn to(target: SocketAddr) -> Self {
-        Self { target, idle: Mutex::default() }
+        Self { target, pool: Mutex::default() }
     }
 
     /// Sends `request`, which has a `host` header, and reads the whole answer.
@@ -57,28 +94,39 @@ impl Connections {
         &self,
         request: Request<RequestBody>,
     ) -> Result<Response<Bytes>, ExchangeError> {
-        let mut connection = match self.take_idle().await {
-            Some(connection) => connection,
-            None => self.open().await?,
-        };
+        let mut connection = self.connection().await?;
         let (head, body) = connection.send_request(request).await?.into_parts();
         let body = read(body).await?;
-        self.lock().push(connection);
+        self.lock().give_back(connection);
         Ok(Response::from_parts(head, body))
     }
 
-    /// The connection that was used last and is still open.
-    async fn take_idle(&self) -> Option<SendRequest<RequestBody>> {
+    /// An idle connection, or whichever comes first: a new one, or one that another request gives
+    /// back.
+    ///
+    /// A new one alone will not do. When the target stands still for a moment, its queue of new
+    /// connections (128 by default) is soon full, the kernel drops what comes after, and TCP tries
+    /// again only a second later: requests would be given up on a service that has long recovered.
+    async fn connection(&self) -> Result<Connection, ExchangeError> {
         loop {
-            let mut connection = self.lock().pop()?;
-            // One that has just read its last answer may want a moment to become ready.
-            if connection.ready().await.is_ok() {
-                return Some(connection);
+            let taken = self.lock().take();
+            let mut used = match taken {
+                Ok(idle) => idle,
+                Err(freed) => tokio::select! {
+                    biased;
+                    Ok(freed) = freed => freed,
+                    opened = self.open() => return opened,
+                },
+            };
+            // One that has just read its last answer may want a moment to become ready. One that
+            // the target closed fails, and the next is tried.
+            if used.ready().await.is_ok() {
+                return Ok(used);
             }
         }
     }
 
-    async fn open(&self) -> Result<SendRequest<RequestBody>, ExchangeError> {
+    async fn open(&self) -> Result<Connection, ExchangeError> {
         let stream = TcpStream::connect(self.target).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -88,8 +136,8 @@ impl Connections {
         Ok(sender)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<SendRequest<RequestBody>>> {
-        self.idle.lock().expect("no holder of this lock panics")
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -104,7 +152,7 @@ mod tests {
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpSocket},
         time::timeout,
     };
 
@@ -177,7 +225,7 @@ mod tests {
                 tokio::join!(connections.exchange(request()), answer(&mut stream, &[OK]));
             assert_eq!(response.unwrap().into_body(), "ok");
         }
-        assert_eq!(connections.lock().len(), 1);
+        assert_eq!(connections.lock().idle.len(), 1);
     }
 
     #[tokio::test]
@@ -187,7 +235,7 @@ mod tests {
             tokio::join!(connections.exchange(request()), connections.exchange(request()), async {
                 let (mut first, mut second) = (accept(&listener).await, accept(&listener).await);
                 answer(&mut second, &[OK]).await;
-                until(|| !connections.lock().is_empty()).await;
+                until(|| !connections.lock().idle.is_empty()).await;
                 answer(&mut first, &[OK]).await;
                 (first, second)
             });
@@ -202,9 +250,9 @@ mod tests {
     async fn a_connection_that_the_target_closed_is_passed_over() {
         let (listener, connections) = target().await;
         drop(first_exchange(&listener, &connections).await);
-        until(|| connections.lock()[0].is_closed()).await;
+        until(|| connections.lock().idle[0].is_closed()).await;
         first_exchange(&listener, &connections).await;
-        assert_eq!(connections.lock().len(), 1);
+        assert_eq!(connections.lock().idle.len(), 1);
     }
 
     #[tokio::test]
@@ -220,7 +268,7 @@ mod tests {
         };
         let rest = soon(stream.read(&mut [0])).await;
         assert_eq!(rest.unwrap(), 0);
-        assert!(connections.lock().is_empty());
+        assert!(connections.lock().idle.is_empty());
     }
 
     // The head alone has already been read when the exchange is dropped.
@@ -240,7 +288,7 @@ mod tests {
         };
         let rest = soon(stream.read(&mut [0])).await;
         assert!(rest.is_err() || rest.is_ok_and(|n| n == 0));
-        assert!(connections.lock().is_empty());
+        assert!(connections.lock().idle.is_empty());
     }
 
     #[tokio::test]
@@ -254,7 +302,7 @@ mod tests {
             stream
         });
         assert_eq!(response.unwrap().into_body(), "outage");
-        assert_eq!(connections.lock().len(), 1);
+        assert_eq!(connections.lock().idle.len(), 1);
     }
 
     #[tokio::test]
@@ -266,8 +314,59 @@ mod tests {
                 answer(&mut accept(&listener).await, pieces).await;
             });
             assert!(matches!(response, Err(ExchangeError::Broken(_))), "{response:?}");
-            assert!(connections.lock().is_empty());
+            assert!(connections.lock().idle.is_empty());
         }
+    }
+
+    /// How many requests would take a connection that becomes free now.
+    fn n_waiting(connections: &Connections) -> usize {
+        connections.lock().waiting.iter().filter(|it| !it.is_closed()).count()
+    }
+
+    // The kernel lets one more connection wait for its acceptance than `listen` says: the third is
+    // not answered, and TCP would ask again after a second.
+    #[tokio::test]
+    async fn a_request_whose_connection_does_not_open_takes_one_that_becomes_free() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let connections = Connections::to(listener.local_addr().unwrap());
+        let (first, second, third, _streams) = tokio::join!(
+            connections.exchange(request()),
+            connections.exchange(request()),
+            connections.exchange(request()),
+            async {
+                until(|| n_waiting(&connections) == 1).await;
+                let mut first = accept(&listener).await;
+                answer(&mut first, &[OK]).await;
+                // The third request comes on the connection of the first.
+                answer(&mut first, &[OK]).await;
+                let mut second = accept(&listener).await;
+                answer(&mut second, &[OK]).await;
+                (first, second)
+            }
+        );
+        assert!(first.is_ok() && second.is_ok() && third.is_ok());
+        assert_eq!(connections.lock().idle.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_given_up_is_passed_over_by_a_connection_that_becomes_free() {
+        let (listener, connections) = target().await;
+        let freed = connections.lock().take().unwrap_err();
+        drop(freed);
+        first_exchange(&listener, &connections).await;
+        assert_eq!(connections.lock().idle.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn requests_to_a_target_that_is_not_there_do_not_pile_up() {
+        let (listener, connections) = target().await;
+        drop(listener);
+        for _ in 0..10 {
+            connections.exchange(request()).await.unwrap_err();
+        }
+        assert!(connections.lock().waiting.len() <= 1);
     }
 
     #[tokio::test]
