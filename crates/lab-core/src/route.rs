@@ -57,11 +57,6 @@ impl Route {
         }
     }
 
-    /// Whether its class is core.
-    pub fn is_core(self) -> bool {
-        self.class() == RouteClass::Core
-    }
-
     /// Whether normal days serve it from the shared cache, else from a query.
     pub fn is_cached(self) -> bool {
         matches!(self, Self::Home | Self::Product | Self::Recommendations)

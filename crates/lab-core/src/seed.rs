@@ -39,11 +39,26 @@ pub fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
+/// The share, from 0 to below 1, that a word drawn evenly from all stands for.
+pub fn share(word: u64) -> f64 {
+    // The upper 53 bits, as many as a float holds exactly.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+    let share = (word >> 11) as f64 / (1_u64 << 53) as f64;
+    share
+}
+
 #[cfg(test)]
 mod tests {
     use rand::Rng;
 
     use super::*;
+
+    #[test]
+    fn a_share_goes_from_0_to_just_below_1() {
+        assert_eq!([share(0), share(1 << 63)].map(|it| it.to_string()), ["0", "0.5"]);
+        let last = share(u64::MAX);
+        assert!(last < 1.0 && 1.0 <= last.next_up(), "{last}");
+    }
 
     #[test]
     fn the_same_name_gives_the_same_numbers_and_another_name_others() {

@@ -22,6 +22,7 @@ pub mod clock;
 pub mod coalesce;
 pub mod deadline;
 pub mod graceful_degradation;
+mod listener;
 pub mod local_cache;
 pub mod paced_refill;
 pub mod priority_shedding;

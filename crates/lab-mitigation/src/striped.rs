@@ -22,7 +22,7 @@ const N_OWNED: usize = 32;
 #[derive(Debug)]
 pub(crate) struct StripedCounts<const N: usize> {
     /// A stripe for every owner, and the shared one at the end.
-    stripes: Box<[CachePadded<[AtomicU64; N]>]>,
+    stripes: [CachePadded<[AtomicU64; N]>; N_OWNED + 1],
 }
 
 impl<const N: usize> StripedCounts<N> {
@@ -54,8 +54,8 @@ impl<const N: usize> StripedCounts<N> {
 
 impl<const N: usize> Default for StripedCounts<N> {
     fn default() -> Self {
-        let stripe = || CachePadded::new(array::from_fn(|_| AtomicU64::new(0)));
-        Self { stripes: (0..=N_OWNED).map(|_| stripe()).collect() }
+        let stripe = |_| CachePadded::new(array::from_fn(|_| AtomicU64::new(0)));
+        Self { stripes: array::from_fn(stripe) }
     }
 }
 

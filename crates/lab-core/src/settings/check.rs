@@ -2,7 +2,8 @@
 
 use std::{fmt::Debug, num::NonZeroU32, time::Duration};
 
-use crate::units::Ratio;
+use super::Mode;
+use crate::units::{PerSec, Ratio};
 
 /// A setting that cannot work, alone or beside another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,29 @@ pub(super) fn at_most_a_minute(key: &str, got: Duration) -> Result<(), SettingsE
         Ok(())
     } else {
         Err(SettingsError::new(key, format!("at most {WAIT_MAX:?}"), got))
+    }
+}
+
+/// Refuses none or two where a rate has to be given as one of two: as a share of the calibrated
+/// capacity or, in `per_sec_key`, per second. Off, neither is needed; a share of 0 is never one.
+pub(super) fn one_rate(
+    key: &str,
+    mode: Mode,
+    capacity_ratio: Option<Ratio>,
+    (per_sec_key, per_sec): (&str, Option<PerSec>),
+) -> Result<(), SettingsError> {
+    let n_rates = u8::from(capacity_ratio.is_some()) + u8::from(per_sec.is_some());
+    if mode != Mode::Off && n_rates != 1 {
+        let allowed = format!(
+            "given exactly one of capacity_ratio and {per_sec_key} when the mode is not off"
+        );
+        return Err(SettingsError::new(key, allowed, n_rates));
+    }
+    match capacity_ratio.map(Ratio::get) {
+        Some(ratio) if ratio <= 0.0 => {
+            Err(SettingsError::new(format!("{key}.capacity_ratio"), "above 0", ratio))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

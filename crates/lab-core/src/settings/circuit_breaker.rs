@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Mode, SettingsError,
-    check::{above_zero, above_zero_if_set, count},
+    check::{above_zero, above_zero_if_set, count, ratio},
 };
 use crate::units::Ratio;
 
@@ -94,7 +94,6 @@ const WINDOW_DURATION_MIN: Duration = Duration::from_millis(10);
 
 impl Default for CircuitBreakerSettings {
     fn default() -> Self {
-        let ratio = |value| Ratio::new(value).expect("a default ratio is from 0 to 1");
         Self {
             mode: Mode::Off,
             trip: TripRule::Consecutive,

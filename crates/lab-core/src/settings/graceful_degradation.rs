@@ -23,6 +23,16 @@ pub enum PressureSignal {
     ResponseTimeP95,
 }
 
+impl PressureSignal {
+    /// Whether it is made of response times.
+    pub fn is_of_response_times(self) -> bool {
+        match self {
+            Self::ConnectionDemand => false,
+            Self::ResponseTimeMean | Self::ResponseTimeP95 => true,
+        }
+    }
+}
+
 /// The dimmer on auxiliary work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

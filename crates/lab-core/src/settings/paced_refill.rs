@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, SettingsError, check::above_zero};
+use super::{
+    Mode, SettingsError,
+    check::{above_zero, one_rate, ratio},
+};
 use crate::units::{PerSec, Ratio};
 
 /// The bound on fills while the shared cache comes back empty.
@@ -35,7 +38,7 @@ impl Default for PacedRefillSettings {
             duration: Duration::from_secs(30),
             capacity_ratio: None,
             fills_per_sec: None,
-            initial_ratio: Ratio::new(1.0).expect("1 is a ratio"),
+            initial_ratio: ratio(1.0),
         }
     }
 }
@@ -43,18 +46,7 @@ impl Default for PacedRefillSettings {
 impl PacedRefillSettings {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
         above_zero("paced_refill.duration", self.duration)?;
-        let n_rates =
-            u8::from(self.capacity_ratio.is_some()) + u8::from(self.fills_per_sec.is_some());
-        if self.mode != Mode::Off && n_rates != 1 {
-            let allowed = "given exactly one of capacity_ratio and fills_per_sec \
-                           when the mode is not off";
-            return Err(SettingsError::new("paced_refill", allowed, n_rates));
-        }
-        match self.capacity_ratio {
-            Some(ratio) if ratio.get() <= 0.0 => {
-                Err(SettingsError::new("paced_refill.capacity_ratio", "above 0", ratio.get()))
-            }
-            Some(_) | None => Ok(()),
-        }
+        let per_sec = ("fills_per_sec", self.fills_per_sec);
+        one_rate("paced_refill", self.mode, self.capacity_ratio, per_sec)
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, SettingsError};
+use super::{Mode, SettingsError, check::one_rate};
 use crate::units::{PerSec, Ratio};
 
 /// Where the count of permits is kept.
@@ -53,20 +53,7 @@ pub struct RateLimitSettings {
 
 impl RateLimitSettings {
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
-        let n_rates = [self.capacity_ratio.is_some(), self.permits_per_sec.is_some()]
-            .into_iter()
-            .filter(|it| *it)
-            .count();
-        if self.mode != Mode::Off && n_rates != 1 {
-            let allowed = "given exactly one of capacity_ratio and permits_per_sec \
-                           when the mode is not off";
-            return Err(SettingsError::new("rate_limit", allowed, n_rates));
-        }
-        match self.capacity_ratio {
-            Some(ratio) if ratio.get() <= 0.0 => {
-                Err(SettingsError::new("rate_limit.capacity_ratio", "above 0", ratio.get()))
-            }
-            Some(_) | None => Ok(()),
-        }
+        let per_sec = ("permits_per_sec", self.permits_per_sec);
+        one_rate("rate_limit", self.mode, self.capacity_ratio, per_sec)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Mode, SettingsError,
-    check::{above_zero, count},
+    check::{above_zero, count, ratio},
 };
 use crate::units::Ratio;
 
@@ -58,7 +58,7 @@ impl Default for RetrySettings {
             backoff_base: Duration::from_millis(10),
             backoff_cap: Duration::from_millis(200),
             budget: RetryBudgetKind::TokenBucket,
-            budget_ratio: Ratio::new(0.2).expect("0.2 is a ratio"),
+            budget_ratio: ratio(0.2),
             budget_min_per_sec: 10,
             budget_window: Duration::from_secs(10),
         }

@@ -76,11 +76,7 @@ impl AdaptiveConcurrency {
     /// **Errors**: no place came free in time, and the mode is enforce.
     /// **Cancellation**: dropping the future leaves the queue.
     pub async fn acquire(&self) -> Result<AdaptivePermit, ConcurrencyLimited> {
-        match self.begin() {
-            Begun::Admitted(pass) => Ok(self.permit(pass)),
-            Begun::Refused(refusal) => Err(refusal.into()),
-            Begun::Waits(wait) => self.after(wait).await,
-        }
+        Ok(self.permit(self.begin().pass().await?))
     }
 
     /// Calls that may be in flight now.

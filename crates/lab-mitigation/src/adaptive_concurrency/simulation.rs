@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab_core::{seed::Seed, settings::AdaptiveConcurrencySettings};
+use lab_core::{
+    seed::{Seed, share},
+    settings::AdaptiveConcurrencySettings,
+};
 use lab_testkit::clock::ManualClock;
 use rand::Rng;
 
@@ -55,8 +58,7 @@ impl<L: Limit> Simulation<L> {
     }
 
     fn exponential(&mut self, mean_s: f64) -> f64 {
-        let uniform = ((self.random)() >> 11) as f64 / (1_u64 << 53) as f64;
-        -mean_s * (1.0 - uniform).ln()
+        -mean_s * (1.0 - share((self.random)())).ln()
     }
 
     fn resize(&mut self, n_workers: usize) {

@@ -85,6 +85,17 @@ pub(crate) enum Begun<P: AdmissionPolicy> {
     Waits(Wait<P>),
 }
 
+impl<P: AdmissionPolicy> Begun<P> {
+    /// Waits for the verdict where there is none yet.
+    pub(crate) async fn pass(self) -> Result<Pass<P>, Refusal> {
+        match self {
+            Self::Admitted(pass) => Ok(pass),
+            Self::Refused(refusal) => Err(refusal),
+            Self::Waits(wait) => wait.verdict().await,
+        }
+    }
+}
+
 impl<P: AdmissionPolicy> Gate<P> {
     pub(crate) fn new(mode: Mode, policy: P, clock: impl Clock) -> Arc<Self> {
         let (waiters, waits, wakers) = (BTreeMap::new(), WaitCounts::default(), Vec::new());

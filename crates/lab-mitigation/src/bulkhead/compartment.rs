@@ -43,11 +43,7 @@ impl Bulkhead {
     /// **Errors**: no place came free within `max_wait_duration`, and the mode is enforce.
     /// **Cancellation**: dropping the future leaves the queue.
     pub async fn acquire(&self) -> Result<BulkheadPermit, BulkheadFull> {
-        match self.begin() {
-            Begun::Admitted(pass) => Ok(BulkheadPermit::of(pass)),
-            Begun::Refused(refusal) => Err(refusal.into()),
-            Begun::Waits(wait) => BulkheadPermit::after(wait).await,
-        }
+        Ok(BulkheadPermit::of(self.begin().pass().await?))
     }
 
     /// Changes the number of places. A higher number lets waiters in at once; a lower one takes

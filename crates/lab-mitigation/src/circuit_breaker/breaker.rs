@@ -6,9 +6,11 @@ use serde::Serialize;
 use super::{
     CallNotPermitted, CircuitEvent, CircuitState, CircuitStatus, Forced, Jitter, OpenReason,
     OwnedPermit, Permit,
-    circuit::{Circuit, Listener, shortest_duration},
+    circuit::{Circuit, shortest_duration},
 };
-use crate::{clock::Clock, switch::DecisionCounts, sync::Arc, timeline::Timeline};
+use crate::{
+    clock::Clock, listener::Listener, switch::DecisionCounts, sync::Arc, timeline::Timeline,
+};
 
 /// A circuit breaker shared by every caller of one dependency. Cloning is cheap and gives the same
 /// circuit.
@@ -63,7 +65,7 @@ impl CircuitBreaker {
         listener: impl Fn(Mode, CircuitEvent) + Send + Sync + 'static,
     ) -> Self {
         let timeline = Timeline::for_shortest(shortest_duration(settings));
-        Self::on(timeline, settings, jitter, Box::new(listener))
+        Self::on(timeline, settings, jitter, Listener::new(listener))
     }
 
     /// As [`CircuitBreaker::new`], on another clock: one that a test moves by hand, or tokio's
@@ -74,14 +76,14 @@ impl CircuitBreaker {
         clock: impl Clock,
         listener: impl Fn(Mode, CircuitEvent) + Send + Sync + 'static,
     ) -> Self {
-        Self::on(Timeline::on(clock), settings, jitter, Box::new(listener))
+        Self::on(Timeline::on(clock), settings, jitter, Listener::new(listener))
     }
 
     fn on(
         timeline: Timeline,
         settings: &CircuitBreakerSettings,
         jitter: Jitter,
-        listener: Listener,
+        listener: Listener<CircuitEvent>,
     ) -> Self {
         Self { circuit: Arc::new(Circuit::new(settings, jitter, timeline, listener)) }
     }

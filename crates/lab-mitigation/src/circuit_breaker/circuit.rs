@@ -16,13 +16,11 @@ use super::{
     mirror::{Answer, Mirror},
 };
 use crate::{
+    listener::Listener,
     switch::{Decisions, Effect, Switch},
     sync::{Mutex, MutexGuard},
     timeline::Timeline,
 };
-
-/// Called under the lock with every change of state.
-pub(super) type Listener = Box<dyn Fn(Mode, CircuitEvent) + Send + Sync>;
 
 /// One circuit, shared.
 pub(super) struct Circuit {
@@ -30,7 +28,7 @@ pub(super) struct Circuit {
     front: CachePadded<Front>,
     policy: CachePadded<Mutex<CircuitPolicy>>,
     decisions: Decisions,
-    listener: Listener,
+    listener: Listener<CircuitEvent>,
 }
 
 struct Front {
@@ -67,7 +65,7 @@ impl Circuit {
         settings: &CircuitBreakerSettings,
         jitter: Jitter,
         timeline: Timeline,
-        listener: Listener,
+        listener: Listener<CircuitEvent>,
     ) -> Self {
         let policy = CircuitPolicy::new(settings, jitter, timeline.origin());
         Self {
@@ -212,12 +210,10 @@ impl Circuit {
     /// the lock, which keeps events in order.
     fn publish(&self, policy: &CircuitPolicy, event: Option<CircuitEvent>) {
         self.front.mirror.publish(policy.cycle(), policy.gate(), &self.front.timeline);
-        if let Some(event) = event {
-            // A listener that panics must not take the call with it that happened to change the
-            // state. The panic hook has told of it.
-            let tell = || (self.listener)(self.mode(), event);
-            let _ = catch_unwind(AssertUnwindSafe(tell));
-        }
+        // A listener that panics must not take the call with it that happened to change the state.
+        // The panic hook has told of it.
+        let tell = || self.listener.tell(self.mode(), event);
+        let _ = catch_unwind(AssertUnwindSafe(tell));
     }
 }
 

@@ -65,13 +65,6 @@ pub struct Ticket {
     pub(super) is_probe: bool,
 }
 
-impl Ticket {
-    /// Whether the call finds out if the dependency is back, and has the probe's bound.
-    pub fn is_probe(&self) -> bool {
-        self.is_probe
-    }
-}
-
 /// The policy's yes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Admitted {

@@ -92,7 +92,7 @@ impl DeadlinePropagation {
         deadline: Deadline,
         own_timeout: Option<Duration>,
     ) -> Result<Option<Duration>, DeadlineExceeded> {
-        self.decide(now, deadline, own_timeout).map(|it| it.bound)
+        self.decide(|| now, deadline, own_timeout).map(|it| it.bound)
     }
 
     /// Makes one call within what is left of `deadline`, or its own timeout where that is shorter.
@@ -109,7 +109,7 @@ impl DeadlinePropagation {
         call: F,
     ) -> Result<F::Output, DeadlineError> {
         let Shared { clock, n_cut_short, n_would_cut_short, .. } = &*self.shared;
-        let granted = self.decide(clock.now(), deadline, own_timeout)?;
+        let granted = self.decide(|| clock.now(), deadline, own_timeout)?;
         let result = bounded(granted.bound, call).await;
         if granted.is_only_observed && deadline.at() < clock.now() {
             n_would_cut_short.fetch_add(1, Relaxed);
@@ -143,9 +143,10 @@ impl DeadlinePropagation {
         }
     }
 
+    /// Asks for the time only when there is something to decide.
     fn decide(
         &self,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         deadline: Deadline,
         own_timeout: Option<Duration>,
     ) -> Result<Granted, DeadlineExceeded> {
@@ -154,7 +155,7 @@ impl DeadlinePropagation {
         if mode == Mode::Off {
             return Ok(untouched);
         }
-        let decision = self.shared.policy.bound(now, deadline, own_timeout);
+        let decision = self.shared.policy.bound(now(), deadline, own_timeout);
         match self.shared.decisions.apply(mode, decision) {
             Effect::Permitted(bound) if mode == Mode::Enforce => {
                 Ok(Granted { bound: Some(bound), is_only_observed: false })

@@ -1,7 +1,6 @@
 //! The dimmer that many tasks share: the controller behind a lock, a mode, counts and a listener.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +12,10 @@ use lab_core::{
 use serde::Serialize;
 
 use super::{AuxiliaryWork, DegradationEvent, Dimmer, PoolDemand, pressure::PressureGauge};
-use crate::switch::{DecisionCounts, Decisions, Effect, Switch};
+use crate::{
+    listener::Listener,
+    switch::{DecisionCounts, Decisions, Effect, Switch},
+};
 
 /// A dimmer shared by the whole service. Cloning is cheap and gives the same level.
 #[derive(Debug, Clone)]
@@ -21,11 +23,14 @@ pub struct GracefulDegradation {
     shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     switch: Switch,
     decisions: Decisions,
     state: Mutex<State>,
-    listener: Box<dyn Fn(Mode, DegradationEvent) + Send + Sync>,
+    /// Whether the signal is made of response times.
+    keeps_response_times: bool,
+    listener: Listener<DegradationEvent>,
 }
 
 #[derive(Debug)]
@@ -69,7 +74,8 @@ impl GracefulDegradation {
                 switch: Switch::new(settings.mode),
                 decisions: Decisions::default(),
                 state: Mutex::new(state),
-                listener: Box::new(listener),
+                keeps_response_times: settings.signal.is_of_response_times(),
+                listener: Listener::new(listener),
             }),
         }
     }
@@ -94,10 +100,10 @@ impl GracefulDegradation {
         }
     }
 
-    /// Tells how long a response took. Costs a lock, and is for nothing unless the signal is made
-    /// of response times.
+    /// Tells how long a response took. Does nothing unless the signal is made of response times;
+    /// then it costs a lock.
     pub fn record(&self, response_time: Duration) {
-        if self.mode() != Mode::Off {
+        if self.shared.keeps_response_times && self.mode() != Mode::Off {
             self.shared.lock().gauge.record(response_time);
         }
     }
@@ -159,27 +165,13 @@ impl Shared {
         self.tell(state.dimmer.update(pressure));
     }
 
-    /// Tells the listener. The caller holds the lock, which keeps events in order.
     fn tell(&self, event: Option<DegradationEvent>) {
-        if let Some(event) = event {
-            (self.listener)(self.switch.mode(), event);
-        }
+        self.listener.tell(self.switch.mode(), event);
     }
 
     /// The state is whole between any two statements, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Shared")
-            .field("switch", &self.switch)
-            .field("decisions", &self.decisions)
-            .field("state", &self.state)
-            .finish_non_exhaustive()
     }
 }
 

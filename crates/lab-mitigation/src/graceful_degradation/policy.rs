@@ -1,6 +1,6 @@
 //! The controller behind the dimmer: pure, stepped once per period.
 
-use lab_core::settings::GracefulDegradationSettings;
+use lab_core::{seed::share, settings::GracefulDegradationSettings};
 
 use super::DegradationEvent;
 
@@ -80,10 +80,7 @@ impl Dimmer {
 
     /// Serves a share of `level`: `random` is a lot drawn evenly from all numbers.
     pub fn decide(&self, random: u64) -> AuxiliaryWork {
-        // The upper 53 bits are what a float holds exactly: 0 to just below 1.
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-        let lot = (random >> 11) as f64 / (1_u64 << 53) as f64;
-        if lot < self.level { AuxiliaryWork::Serve } else { AuxiliaryWork::LeaveOut }
+        if share(random) < self.level { AuxiliaryWork::Serve } else { AuxiliaryWork::LeaveOut }
     }
 
     /// Does all auxiliary work again.

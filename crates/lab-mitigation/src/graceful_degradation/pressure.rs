@@ -30,10 +30,7 @@ pub(super) struct PressureGauge {
 
 impl PressureGauge {
     pub(super) fn new(settings: &GracefulDegradationSettings) -> Self {
-        let capacity = match settings.signal {
-            PressureSignal::ConnectionDemand => 0,
-            PressureSignal::ResponseTimeMean | PressureSignal::ResponseTimeP95 => KEPT_MAX,
-        };
+        let capacity = if settings.signal.is_of_response_times() { KEPT_MAX } else { 0 };
         Self {
             signal: settings.signal,
             connection_demand_target: settings.connection_demand_target,

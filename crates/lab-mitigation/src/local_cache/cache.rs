@@ -11,11 +11,8 @@ use lab_core::settings::{LocalCacheSettings, Mode};
 use quick_cache::{Weighter, sync::Cache};
 use serde::Serialize;
 
-use super::{
-    Freshness, StalePolicy,
-    counts::{Found, LookupCounts},
-};
-use crate::switch::Switch;
+use super::{Freshness, StalePolicy};
+use crate::{striped::StripedCounts, switch::Switch};
 
 /// Bytes of a typical entry: a product page is 2 to 5 KB. quick_cache sizes its shards by the
 /// number of entries to expect, and wants no more than the order of magnitude.
@@ -49,7 +46,16 @@ pub struct LocalCache<K, V> {
     switch: Switch,
     policy: StalePolicy,
     entries: Cache<K, Entry<V>, Bytes>,
-    counts: LookupCounts,
+    counts: StripedCounts<4>,
+}
+
+/// What a lookup found, as the place of its count.
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    Fresh,
+    Expired,
+    Negative,
+    Nothing,
 }
 
 #[derive(Clone)]
@@ -109,7 +115,7 @@ where
             switch: Switch::new(settings.mode),
             policy: StalePolicy::new(settings),
             entries: Cache::with_weighter(n_typical.max(1), settings.size_bytes_max, Bytes),
-            counts: LookupCounts::default(),
+            counts: StripedCounts::default(),
         }
     }
 
@@ -127,12 +133,12 @@ where
         // is moved at once costs a hit 10 ns: the processor must wait for both to be stored.
         let entry = self.entries.get(key);
         let Some(Entry { value, made_at, fresh_until }) = &entry else {
-            self.counts.add_one(Found::Nothing);
+            self.count(Found::Nothing);
             return Lookup::Absent;
         };
         let is_fresh = fresh_until.is_none_or(|last| now <= last);
         let (has_value, made_at) = (value.is_some(), *made_at);
-        self.counts.add_one(match (has_value, is_fresh) {
+        self.count(match (has_value, is_fresh) {
             (true, true) => Found::Fresh,
             (true, false) => Found::Expired,
             (false, true) => Found::Negative,
@@ -186,6 +192,11 @@ where
         }
     }
 
+    #[inline]
+    fn count(&self, found: Found) {
+        self.counts.add_one(found as usize);
+    }
+
     /// Off, observe or enforce.
     pub fn mode(&self) -> Mode {
         self.switch.mode()
@@ -198,12 +209,13 @@ where
 
     /// Mode, counts and size, for the internal port and metrics.
     pub fn snapshot(&self) -> LocalCacheSnapshot {
+        let [n_fresh, n_expired, n_negative, n_absent] = self.counts.sums();
         LocalCacheSnapshot {
             mode: self.mode(),
-            n_fresh: self.counts.total(Found::Fresh),
-            n_expired: self.counts.total(Found::Expired),
-            n_negative: self.counts.total(Found::Negative),
-            n_absent: self.counts.total(Found::Nothing),
+            n_fresh,
+            n_expired,
+            n_negative,
+            n_absent,
             n_entries: self.entries.len() as u64,
             size_bytes: self.entries.weight(),
         }

@@ -21,7 +21,6 @@
 //! negative entries as in RFC 2308 (DNS), bounded by a time of their own; the store is quick_cache.
 
 mod cache;
-mod counts;
 mod policy;
 
 pub use cache::{LocalCache, LocalCacheSnapshot, Lookup};

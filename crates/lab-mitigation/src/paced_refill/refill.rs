@@ -1,7 +1,6 @@
 //! The paced refill that many tasks share: the policy behind a lock, a mode, counts and a listener.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -10,7 +9,10 @@ use lab_core::settings::{Mode, PacedRefillSettings};
 use serde::Serialize;
 
 use super::{Deferred, PacedRefillSettingsError, RefillEvent, RefillPace};
-use crate::switch::{DecisionCounts, Decisions, Effect, Switch};
+use crate::{
+    listener::Listener,
+    switch::{DecisionCounts, Decisions, Effect, Switch},
+};
 
 /// A paced refill shared by everybody who reads the database for the cache. Cloning is cheap and
 /// gives the same refill.
@@ -21,12 +23,13 @@ pub struct PacedRefill {
     shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     switch: Switch,
     decisions: Decisions,
     /// `None` when the settings name no rate; the mode is off then, and stays so.
     pace: Option<Mutex<RefillPace>>,
-    listener: Box<dyn Fn(Mode, RefillEvent) + Send + Sync>,
+    listener: Listener<RefillEvent>,
 }
 
 /// What a paced refill tells about itself.
@@ -59,7 +62,7 @@ impl PacedRefill {
                 switch: Switch::new(Mode::Off),
                 decisions: Decisions::default(),
                 pace: RefillPace::from_settings(settings).map(Mutex::new),
-                listener: Box::new(listener),
+                listener: Listener::new(listener),
             }),
         };
         refill.set_mode(settings.mode)?;
@@ -137,22 +140,8 @@ impl Shared {
         self.pace.as_ref().map(|pace| pace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells the listener. The caller holds the lock, which keeps events in order.
     fn tell(&self, event: Option<RefillEvent>) {
-        if let Some(event) = event {
-            (self.listener)(self.switch.mode(), event);
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Shared")
-            .field("switch", &self.switch)
-            .field("decisions", &self.decisions)
-            .field("pace", &self.pace)
-            .finish_non_exhaustive()
+        self.listener.tell(self.switch.mode(), event);
     }
 }
 

@@ -9,7 +9,7 @@ use lab_core::{
 
 use super::{PriorityAdmission, Shed};
 use crate::{
-    admission::{Begun, Gate, GateSnapshot, Pass, Refusal},
+    admission::{Gate, GateSnapshot, Pass},
     clock::{Clock, SystemClock},
 };
 
@@ -41,13 +41,10 @@ impl PriorityShedding {
     /// **Errors**: the caller was shed, and the mode is enforce.
     /// **Cancellation**: dropping the future leaves the queue.
     pub async fn acquire(&self, class: RouteClass) -> Result<PriorityPermit, Shed> {
-        let shed = |refusal: Refusal| Shed { class, waited: refusal.waited };
-        let pass = match self.gate.begin(class) {
-            Begun::Admitted(pass) => pass,
-            Begun::Refused(refusal) => return Err(shed(refusal)),
-            Begun::Waits(wait) => wait.verdict().await.map_err(shed)?,
-        };
-        Ok(PriorityPermit { _pass: pass })
+        match self.gate.begin(class).pass().await {
+            Ok(pass) => Ok(PriorityPermit { _pass: pass }),
+            Err(refusal) => Err(Shed { class, waited: refusal.waited }),
+        }
     }
 
     /// Changes the number of places. A higher number lets waiters in at once; a lower one takes

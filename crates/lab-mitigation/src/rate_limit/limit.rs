@@ -1,6 +1,6 @@
 //! The rate limit that many tasks share: governor's limiter, a mode and counts.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use governor::{
     RateLimiter,
@@ -14,11 +14,12 @@ use serde::Serialize;
 
 use super::{Budget, RateLimitSettingsError, RateLimited};
 use crate::{
-    clock::{BoxedClock, Clock, SystemClock},
+    clock::{Clock, SystemClock},
     switch::{DecisionCounts, Decisions, Effect, Switch},
+    timeline::Timeline,
 };
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, SinceOrigin, NoOpMiddleware<Nanos>>;
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Timeline, NoOpMiddleware<Nanos>>;
 
 /// A rate limit shared by every caller. Cloning is cheap and gives the same bucket.
 #[derive(Debug, Clone)]
@@ -57,7 +58,7 @@ impl RateLimit {
         clock: impl Clock,
     ) -> Result<Self, RateLimitSettingsError> {
         let limiter = Budget::from_settings(settings)?
-            .map(|budget| Limiter::direct_with_clock(budget.quota(), SinceOrigin::new(clock)));
+            .map(|budget| Limiter::direct_with_clock(budget.quota(), Timeline::on(clock)));
         let limit = Self {
             shared: Arc::new(Shared {
                 switch: Switch::new(Mode::Off),
@@ -121,26 +122,12 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// Governor's view of a [`Clock`]: nanoseconds since the limiter was built.
-#[derive(Debug)]
-struct SinceOrigin {
-    clock: BoxedClock,
-    origin: Instant,
-}
-
-impl SinceOrigin {
-    fn new(clock: impl Clock) -> Self {
-        let clock = BoxedClock::new(clock);
-        let origin = clock.now();
-        Self { clock, origin }
-    }
-}
-
-impl GovernorClock for SinceOrigin {
+/// Governor counts in nanoseconds since the limiter was built.
+impl GovernorClock for Timeline {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        self.clock.now().saturating_duration_since(self.origin).into()
+        self.now_ns().into()
     }
 }
 

@@ -311,22 +311,19 @@ mod tests {
     }
 
     #[test]
-    fn no_reader_ever_sees_pages_of_two_renderings() {
+    fn until_the_last_page_is_rendered_readers_have_all_pages_of_before_and_then_all_new_ones() {
         let (pages, t0) = (pages(Mode::Enforce), start());
-        let round = |n: u32| {
-            let page = n.to_string();
-            rendered([("first", &*page), ("second", &*page)])
-        };
-        pages.replace(t0, round(0)).unwrap();
-        std::thread::scope(|scope| {
-            let writer =
-                scope.spawn(|| (1..2_000).for_each(|n| pages.replace(t0, round(n)).unwrap()));
-            while !writer.is_finished() {
-                // One look at the pointer sees one rendering: both pages, and both of one round.
-                let rendering = pages.rendering().unwrap();
-                assert_eq!(rendering.pages.get("first"), rendering.pages.get("second"));
-                assert_eq!(rendering.pages.len(), 2);
-            }
+        let keys = ["first", "second"];
+        let served = |now| keys.map(|key| body(&pages, now, key).unwrap());
+        pages.replace(t0, rendered(keys.map(|key| (key, "old")))).unwrap();
+        let t1 = t0 + Duration::from_secs(1);
+        let mut n_looks = 0;
+        let one_by_one = rendered(keys.map(|key| (key, "new"))).into_iter().inspect(|_| {
+            assert_eq!(served(t1), ["old", "old"].map(|page| (page.to_owned(), 1)));
+            n_looks += 1;
         });
+        pages.replace(t1, one_by_one).unwrap();
+        assert_eq!(n_looks, 2);
+        assert_eq!(served(t1), ["new", "new"].map(|page| (page.to_owned(), 0)));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lab_core::{
-    seed::{Seed, mix},
+    seed::{Seed, mix, share},
     settings::{CircuitBreakerSettings, OpenBackoffSettings},
 };
 
@@ -26,8 +26,7 @@ impl Jitter {
     fn share(&mut self) -> f64 {
         // 2⁶⁴ divided by the golden ratio, made odd.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        // The upper 53 bits, as many as an f64 holds exactly.
-        (mix(self.0) >> 11) as f64 / (1_u64 << 53) as f64
+        share(mix(self.0))
     }
 }
 
