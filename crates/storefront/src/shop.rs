@@ -1,6 +1,7 @@
 //! The service put together: what all requests share.
 
 use std::{
+    cell::LazyCell,
     collections::BTreeMap,
     io,
     path::PathBuf,
@@ -167,14 +168,6 @@ impl Shop {
         &self.pages.misses.database
     }
 
-    /// Makes the pool larger while `mode` is enforce, and as large as it was otherwise.
-    pub(crate) fn set_pool_raise(&self, mode: Mode) {
-        let settings = &self.config.settings;
-        let usual = settings.database.pool_size.unwrap_or(self.config.pool_size);
-        let raised = settings.pool_raise.pool_size;
-        self.database().resize(if mode == Mode::Enforce { raised } else { usual }.get());
-    }
-
     /// Tells the dimmer the pressure on the database, once per period, for as long as it is polled.
     pub(crate) async fn measure_pressure(&self) {
         let dimmer = &self.pages.dimmer;
@@ -197,21 +190,14 @@ impl Shop {
     pub(crate) fn load_local_cache(&self) {
         let settings = &self.config.settings;
         let now = Instant::now().into_std();
-        let needs_catalogue = [settings.local_cache.mode, settings.static_snapshot.mode]
-            .iter()
-            .any(|it| *it != Mode::Off);
-        let catalogue = needs_catalogue.then(|| Catalogue::generate(&self.config.catalogue));
-        if let Some(catalogue) = &catalogue
-            && settings.static_snapshot.mode != Mode::Off
-        {
-            let pages = preload::rendered_ahead(&self.config, catalogue);
+        let catalogue = LazyCell::new(|| Catalogue::generate(&self.config.catalogue));
+        if settings.static_snapshot.mode != Mode::Off {
+            let pages = preload::rendered_ahead(&self.config, &catalogue);
             if let Err(error) = self.pages.rendered_ahead.replace(now, pages) {
                 tracing::error!(%error, "no page is rendered ahead");
             }
         }
-        if let Some(catalogue) = catalogue
-            && settings.local_cache.mode != Mode::Off
-        {
+        if settings.local_cache.mode != Mode::Off {
             let entries = preload::local_cache(&self.config, &catalogue);
             tracing::info!(n_entries = entries.len(), "local cache loaded ahead");
             // The most popular come last, so that they are the ones a cache too small keeps.

@@ -42,7 +42,7 @@ pub(crate) fn set_mode(shop: &Shop, name: &str, mode: Mode) -> Result<(), Switch
         "local_cache" => misses.local.set_mode(mode),
         "optimized_query" => misses.set_optimized(mode),
         "paced_refill" => admission.paced_refill.set_mode(mode).map_err(refused)?,
-        "pool_raise" => shop.set_pool_raise(mode),
+        "pool_raise" => shop.database().set_pool_raise(&shop.config, mode),
         "priority_shedding" => admission.priority_shedding.set_mode(mode),
         "rate_limit" => admission.rate_limit.set_mode(mode).map_err(refused)?,
         "retry" => {
@@ -105,12 +105,16 @@ mod tests {
         for name in SWITCHES {
             for mode in [Mode::Enforce, Mode::Observe, Mode::Off] {
                 assert_eq!(set_mode(&shop, name, mode), Ok(()), "{name}");
-                // Two switch something else than a mitigation with a mode of its own.
-                if let Some(snapshot) = snapshots(&shop).get(name) {
-                    let text = snapshot.to_string();
-                    let says = format!("\"mode\":\"{}\"", mode.name());
-                    assert!(text.contains(&says), "{name}: {text}");
-                }
+                let Some(snapshot) = snapshots(&shop).remove(name) else {
+                    // These switch something that has no mode of its own to tell.
+                    assert!(["optimized_query", "pool_raise"].contains(&name), "{name}");
+                    continue;
+                };
+                let text = snapshot.to_string();
+                let says = format!("\"mode\":\"{}\"", mode.name());
+                let n_modes = text.matches("\"mode\":").count();
+                assert_ne!(n_modes, 0, "{name}: {text}");
+                assert_eq!(text.matches(&says).count(), n_modes, "{name}: {text}");
             }
         }
         let error = set_mode(&shop, "breaker", Mode::Off).unwrap_err().to_string();

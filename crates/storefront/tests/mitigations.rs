@@ -314,14 +314,14 @@ async fn a_page_rendered_ahead_stands_in_when_nothing_answers() {
 }
 
 #[tokio::test]
-async fn a_pool_is_raised_and_lowered_while_the_service_runs() {
+async fn a_pool_is_raised_from_the_start_and_lowered_and_raised_while_the_service_runs() {
     let Some(stack) = stack::start().await else { return };
-    let settings = json!({ "pool_raise": { "pool_size": 9 } });
+    let settings = json!({ "pool_raise": { "mode": "enforce", "pool_size": 9 } });
     let storefront = stack.serve(bounded(settings)).await;
     let size = async || storefront.sample().await.pool_size_max;
-    let usual = size().await;
-    storefront.set_mode("pool_raise", "enforce").await;
     assert_eq!(size().await, 9);
-    storefront.set_mode("pool_raise", "off").await;
-    assert_eq!(size().await, usual);
+    for (mode, expected) in [("observe", 4), ("enforce", 9), ("off", 4)] {
+        storefront.set_mode("pool_raise", mode).await;
+        assert_eq!(size().await, expected, "{mode}");
+    }
 }

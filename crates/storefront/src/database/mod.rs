@@ -22,7 +22,10 @@ use deadpool_postgres::{
     BuildError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
     Timeouts,
 };
-use lab_core::{settings::DatabaseSettings, target::TargetConfig};
+use lab_core::{
+    settings::{DatabaseSettings, Mode},
+    target::TargetConfig,
+};
 use lab_mitigation::deadline::DeadlinePropagation;
 use tokio::time::Instant;
 use tokio_postgres::NoTls;
@@ -86,9 +89,8 @@ impl Database {
         let connect = connect_config(&config.database_url, settings)?;
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(connect, NoTls, manager_config);
-        let pool_size = settings.pool_size.unwrap_or(config.pool_size).get();
         let pool = Pool::builder(manager)
-            .max_size(usize::try_from(pool_size).unwrap_or(usize::MAX))
+            .max_size(pool_size(config, config.settings.pool_raise.mode))
             .runtime(Runtime::Tokio1)
             .build()?;
         Ok(Self {
@@ -130,10 +132,10 @@ impl Database {
         self.acquire(context).await?.query("SELECT 1", &[]).await.map(drop)
     }
 
-    /// Lets the pool open `n` connections from here on. Connections above that are closed when
-    /// they come back.
-    pub(crate) fn resize(&self, n: u32) {
-        self.pool.resize(usize::try_from(n).unwrap_or(usize::MAX));
+    /// Makes the pool larger while `mode` is enforce, and as large as it was otherwise. Connections
+    /// that are too many are closed when they come back.
+    pub(crate) fn set_pool_raise(&self, config: &TargetConfig, mode: Mode) {
+        self.pool.resize(pool_size(config, mode));
     }
 
     /// Callers waiting for a connection, and connections handed out, now.
@@ -186,6 +188,16 @@ impl Database {
     fn lock_demand(&self) -> MutexGuard<'_, Demand> {
         self.demand.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connections the pool may open while the mitigation `pool_raise` is in the mode.
+fn pool_size(config: &TargetConfig, pool_raise: Mode) -> usize {
+    let settings = &config.settings;
+    let size = match pool_raise {
+        Mode::Enforce => settings.pool_raise.pool_size,
+        Mode::Observe | Mode::Off => settings.database.pool_size.unwrap_or(config.pool_size),
+    };
+    usize::try_from(size.get()).unwrap_or(usize::MAX)
 }
 
 /// How connections are opened: as `database_url` says, and with `statement_timeout` as an option
