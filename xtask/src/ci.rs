@@ -5,7 +5,6 @@
 //! for clippy and docs and once for tests and smoke.
 
 use std::{
-    path::Path,
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
@@ -18,7 +17,7 @@ use crate::{
     generated::{self, Generated},
     lab::{Lab, Tool},
     test_run, tidy,
-    workspace::{Workspace, succeed},
+    workspace::{Workspace, read_json, succeed},
 };
 
 /// What a step came to.
@@ -175,11 +174,6 @@ fn smoke(lab: &Lab<'_>) -> Result<Verdict> {
     ensure!(status.success(), "the smoke run ended with {status}");
     check_smoke_summary(&read_json(&out.join("summary.json"))?)?;
     Ok(Verdict::Passed)
-}
-
-fn read_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("parse {}", path.display()))
 }
 
 /// What an invalid smoke trial says about the lab: nothing, when the machine was merely busy.

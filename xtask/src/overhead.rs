@@ -4,18 +4,13 @@
 //! The benches are criterion's; here their medians are read and put side by side. A bench is
 //! `<group>/<who>`, and a group that ends in `_2_threads` is the same call on two threads at once.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::{
     generated::replace_block,
-    workspace::{Workspace, subfolders, succeed},
+    workspace::{Workspace, read_json, subfolders, succeed},
 };
 
 const DOCUMENT: &str = "docs/overhead.md";
@@ -79,10 +74,8 @@ fn name(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-fn median_ns(path: &PathBuf) -> Result<f64> {
-    let text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    let estimates: Value =
-        serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))?;
+fn median_ns(path: &Path) -> Result<f64> {
+    let estimates = read_json(path)?;
     let median = estimates["median"]["point_estimate"].as_f64();
     median.with_context(|| format!("{}: no median", path.display()))
 }

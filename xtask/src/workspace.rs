@@ -1,7 +1,7 @@
 //! Where the workspace lies, and cargo as its checks call it.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -65,6 +65,12 @@ pub(crate) fn subfolders(folder: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<_> = entries.map(|it| it.path()).filter(|it| it.is_dir()).collect();
     folders.sort();
     folders
+}
+
+/// The file `path` as JSON. **Errors**: it cannot be read, or is none.
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("parse {}", path.display()))
 }
 
 /// Runs `command` and fails when it does. The output goes where ours goes.

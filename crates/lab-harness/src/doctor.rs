@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use lab_core::artifact::manifest::Host;
+
 use crate::{
     exit::ExitCode,
     machine::{
@@ -68,7 +70,9 @@ impl std::fmt::Display for Report {
 
 /// Looks at the machine. Changes nothing.
 pub async fn report() -> Report {
-    let mut lines = vec![processors(), memory(), clock(), open_files(), free_ports(), free_disk()];
+    let host = facts::host(CpuPlan::of_this_machine().n_cpus());
+    let mut lines =
+        vec![processors(&host), memory(&host), clock(), open_files(), free_ports(), free_disk()];
     let (docker, docker_usable) = docker_lines().await;
     lines.extend(docker);
     lines.push(servers(docker_usable));
@@ -83,8 +87,7 @@ fn flawed(mark: Mark, what: &'static str, found: String, remedy: impl Into<Strin
     Line { mark, what, found, remedy: Some(remedy.into()) }
 }
 
-fn processors() -> Line {
-    let host = facts::host(CpuPlan::of_this_machine().n_cpus());
+fn processors(host: &Host) -> Line {
     let found = format!("{} of {}", cpus::allowed().len(), host.cpu_model);
     if cpus::allowed().len() < 2 {
         let remedy = "use two or more, so that PostgreSQL has one to itself";
@@ -93,8 +96,8 @@ fn processors() -> Line {
     good("processors", found)
 }
 
-fn memory() -> Line {
-    let gibibytes = facts::host(CpuPlan::of_this_machine().n_cpus()).memory_bytes >> 30;
+fn memory(host: &Host) -> Line {
+    let gibibytes = host.memory_bytes >> 30;
     let found = format!("{gibibytes} GiB");
     if gibibytes < 2 {
         return flawed(Mark::Weak, "memory", found, "use a machine with 2 GiB or more");

@@ -173,8 +173,11 @@ async fn a_smaller_database_gets_its_share_of_a_core_and_no_more(choice: Backend
         stack.stop().await.unwrap();
     }
     let [whole_s, capped_s] = used_s[..] else { unreachable!("two were measured") };
-    // Half as much again for what a period at both ends may add.
-    assert!(capped_s <= 1.5 * share * BURN.as_secs_f64(), "{capped_s} s of {BURN:?}");
+    // Half as much again for what a period at both ends may add; a quarter, because a busy machine
+    // may not give even the share.
+    let share_s = share * BURN.as_secs_f64();
+    assert!(capped_s <= 1.5 * share_s, "{capped_s} s of {BURN:?}");
+    assert!(0.25 * share_s <= capped_s, "{capped_s} s of {BURN:?}");
     assert!(1.5 * capped_s < whole_s, "without a cap {whole_s} s, with one {capped_s} s");
 }
 

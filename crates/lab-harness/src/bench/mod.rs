@@ -25,7 +25,7 @@ mod trial;
 use std::env;
 
 use anyhow::{Context, Result, anyhow};
-use lab_core::{artifact::summary::Summary, scenario::PhaseLengths};
+use lab_core::artifact::summary::Summary;
 
 pub(crate) use self::scenario_files::ScenarioFiles;
 use self::{
@@ -160,11 +160,6 @@ async fn interrupted() {
     }
 }
 
-/// Phase lengths of the selected campaign.
-fn phases(selection: &Selection) -> PhaseLengths {
-    selection.campaign.lengths()
-}
-
 #[expect(clippy::print_stdout, reason = "the plan is what was asked for")]
 fn print_plan(selection: &Selection) {
     let campaign = &selection.campaign;
@@ -180,6 +175,6 @@ fn print_plan(selection: &Selection) {
         }
     }
     let n = blocks.iter().map(|block| block.trials.len()).sum();
-    let time = humantime::format_duration(expected_time(n, &phases(selection)));
+    let time = humantime::format_duration(expected_time(n, &selection.campaign.lengths()));
     println!("{n} trials, profile {}, about {time}", campaign.profile.name());
 }

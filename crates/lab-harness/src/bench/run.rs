@@ -17,7 +17,6 @@ use super::{
     ScenarioFiles,
     calibration::{calibrate, check_reserve},
     load::users_for,
-    phases,
     plan::{Block, PlannedTrial, blocks, trial_seed},
     progress::Progress,
     record::Record,
@@ -83,7 +82,7 @@ impl Run<'_> {
                 .at_exit(ExitCode::Storage)?;
         }
         let blocks = self.blocks(&params);
-        let length = phases(self.selection).total();
+        let length = self.selection.campaign.lengths().total();
         let n: usize = blocks.iter().map(|block| block.trials.len()).sum();
         *progress = Progress::new(length * u32::try_from(n).context("count the trials")?);
         for block in &blocks {
@@ -158,7 +157,7 @@ impl Run<'_> {
         folder: &ResultsFolder,
         progress: &Progress,
     ) -> Result<()> {
-        let length = phases(self.selection).total();
+        let length = self.selection.campaign.lengths().total();
         for attempt in 1..=ATTEMPTS_MAX {
             let mut invalid = Vec::new();
             for planned in &block.trials {

@@ -19,7 +19,7 @@ use lab_core::{
     outcome::Outcome,
     route::Route,
     sample::{self, RequestSample},
-    scenario::{Phase, PhaseLengths, ResolvedVariant},
+    scenario::{Phase, ResolvedVariant},
     seed::Seed,
     target::TargetEvent,
     units::PerSec,
@@ -81,10 +81,6 @@ impl TrialSpec<'_> {
         let PlannedTrial { fault, params, trial, .. } = self.planned;
         format!("{} {fault} {} trial {trial}", self.variant.name, params.folder())
     }
-
-    fn phases(&self) -> PhaseLengths {
-        self.selection.campaign.lengths()
-    }
 }
 
 /// Runs one trial and leaves its artifacts in `spec.folder`, all of them or none. Returns how long
@@ -132,7 +128,7 @@ async fn start(session: &Session, spec: &TrialSpec<'_>, folder: &Path) -> Result
         seed: spec.seed,
     };
     let config = setup.config(session)?;
-    let phases = spec.phases();
+    let phases = spec.selection.campaign.lengths();
     let users = load::users_for(rate, campaign.give_up_after());
     let arrivals = (Arrivals::Poisson { rate: PerSec::new(rate)? }, users, phases.arrivals());
     let plan = load::plan(campaign, &config, arrivals, spec.seed);
@@ -166,7 +162,7 @@ async fn measure(
     folder: &Path,
 ) -> Result<Finished> {
     let Started { target, mut load, plan, queries_before } = started;
-    let phases = spec.phases();
+    let phases = spec.selection.campaign.lengths();
     let origin = Origin::in_future(LEAD);
     write_json(&folder.join("manifest.json"), &manifest(session, spec, &target, &plan, origin))?;
     progress.trial(&spec.title(), &folder.join(SAMPLES_FILE));
@@ -221,7 +217,7 @@ async fn run_course(
     watched: (&Progress, &watch::Sender<Pids>),
 ) -> Result<std::result::Result<(Vec<Event>, u64), String>> {
     let ((target, load), (progress, pids)) = (running, watched);
-    let phases = spec.phases();
+    let phases = spec.selection.campaign.lengths();
     let on_phase = |phase: Phase| progress.phase(phase, &phases);
     let on_healed = |stack: &Stack| pids.send_modify(|pids| pids.redis = stack.redis_pid());
     let hooks = Hooks { on_phase: &on_phase, on_healed: &on_healed };
@@ -277,7 +273,7 @@ fn manifest(
         attempt: spec.attempt,
         seed: spec.seed,
         profile: campaign.profile,
-        phases: spec.phases(),
+        phases: spec.selection.campaign.lengths(),
         origin: origin.monotonic,
         started_at: utc_now(),
         target: target.config().clone(),

@@ -47,6 +47,11 @@ impl CpuGroup {
     pub fn create(run_id: &str, share: Ratio) -> Result<Self, CpuQuotaError> {
         let (hierarchy, version) = hierarchy()?;
         let folder = hierarchy.join(format!("{PREFIX}{run_id}"));
+        if version == Version::V2 {
+            let enabled = hierarchy.join("cgroup.subtree_control");
+            fs::write(&enabled, "+cpu")
+                .map_err(|source| CpuQuotaError { path: enabled, source })?;
+        }
         fs::create_dir(&folder).map_err(|source| CpuQuotaError { path: folder.clone(), source })?;
         let group = Self { folder };
         for (file, text) in version.settings(quota_us(share)) {
@@ -123,8 +128,6 @@ fn hierarchy() -> Result<(PathBuf, Version), CpuQuotaError> {
         let source = io::Error::other("no cpu controller");
         return Err(CpuQuotaError { path: offered, source });
     }
-    let enabled = mount.join("cgroup.subtree_control");
-    fs::write(&enabled, "+cpu").map_err(|source| CpuQuotaError { path: enabled, source })?;
     Ok((mount.to_path_buf(), Version::V2))
 }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use lab_core::artifact::summary::Summary;
+use lab_harness::machine::BASE;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -152,13 +153,15 @@ pub(crate) fn summary(out: &Path) -> Summary {
 /// What is still there of a run into `scratch`, and of the servers of any run: processes, folders,
 /// shared memory. Sockets go with their processes, or stand in the folders.
 pub(crate) fn leftovers(scratch: &TempDir) -> Vec<String> {
+    // Where runs keep their servers.
+    let runs = format!("{BASE}/run-");
     let processes = processes()
-        .filter(|it| it.command.contains(RUNS) || it.folder.starts_with(scratch.path()))
+        .filter(|it| it.command.contains(&runs) || it.folder.starts_with(scratch.path()))
         .map(|it| it.command);
-    let folders = entries("/var/tmp/outage-lab").filter(|it| it.starts_with(RUNS));
+    let folders =
+        entries(BASE).map(|it| it.display().to_string()).filter(|it| it.starts_with(&runs));
     let since = fs::metadata(scratch.path()).and_then(|it| it.created()).unwrap();
     let segments = shared_memory_since(since);
-    let folders = folders.map(|it| it.display().to_string());
     processes.chain(folders).chain(segments).collect()
 }
 
@@ -192,9 +195,6 @@ fn is_mapped(path: &str) -> bool {
     let mut maps = entries("/proc").filter_map(|it| fs::read_to_string(it.join("maps")).ok());
     maps.any(|it| it.contains(path))
 }
-
-/// Where runs keep their servers.
-const RUNS: &str = "/var/tmp/outage-lab/run-";
 
 struct Process {
     pid: i32,
