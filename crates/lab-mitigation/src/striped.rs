@@ -14,8 +14,9 @@ use std::{
 
 use crossbeam_utils::CachePadded;
 
-/// Threads that have a stripe of their own at one time. Those beyond share one more.
-const N_OWNED: usize = 32;
+/// Threads that have a stripe of their own at one time. Those beyond share one more. Few under
+/// loom, whose threads have stacks of some kilobytes, on which counts are made.
+const N_OWNED: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// `N` counts. Each is exact; read while threads add, one may be some additions apart from the
 /// next.
