@@ -1,6 +1,9 @@
 //! Whoever is told what a mitigation's policy did.
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use lab_core::settings::Mode;
 
@@ -14,9 +17,12 @@ impl<E> Listener<E> {
 
     /// Tells it the event, if there is one, and the mode it happened under. Callers hold the lock
     /// of the policy meanwhile, which keeps events in order.
+    ///
+    /// A listener that panics must not take the call with it that happened to cause the event: the
+    /// panic ends here, and the panic hook has told of it.
     pub(crate) fn tell(&self, mode: Mode, event: Option<E>) {
         if let Some(event) = event {
-            (self.0)(mode, event);
+            let _ = catch_unwind(AssertUnwindSafe(|| (self.0)(mode, event)));
         }
     }
 }

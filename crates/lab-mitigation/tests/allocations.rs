@@ -1,4 +1,5 @@
-//! No path through a breaker allocates, admitted or refused, whatever trips it.
+//! No path through a breaker allocates, admitted or refused, whatever trips it; nor does a
+//! handle that admits, unless a caller has to wait.
 //!
 //! The global allocator counts for the thread that asks, so that tests beside this one, and the
 //! harness, do not disturb it.
@@ -13,16 +14,27 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     num::NonZeroU32,
-    task::{Context, Waker},
+    pin::pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use lab_core::{
+    route::RouteClass,
     seed::Seed,
-    settings::{CircuitBreakerSettings, Mode, OpenBackoffSettings, TripRule},
+    settings::{
+        AdaptiveConcurrencySettings, CircuitBreakerSettings, CompartmentSettings, Mode,
+        OpenBackoffSettings, PrioritySheddingSettings, TripRule,
+    },
 };
-use lab_mitigation::circuit_breaker::{
-    CallResult, CircuitBreaker, CircuitBreakerLayer, CircuitState, Forced, Jitter,
+use lab_mitigation::{
+    adaptive_concurrency::{AdaptiveConcurrency, SampleResult},
+    bulkhead::Bulkhead,
+    circuit_breaker::{
+        CallResult, CircuitBreaker, CircuitBreakerLayer, CircuitState, Forced, Jitter,
+    },
+    clock::{Clock as _, SystemClock},
+    priority_shedding::PriorityShedding,
 };
 use lab_testkit::clock::ManualClock;
 use tower::{Layer, Service, service_fn};
@@ -168,4 +180,44 @@ fn a_layer_adds_no_allocation_to_a_call_admitted_or_refused() {
         (0..10).for_each(|n| call(Err(n)));
     });
     assert_eq!((n, breaker.state()), (0, CircuitState::Open));
+}
+
+/// The answer of a future that has it at once.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("nobody is to wait"),
+    }
+}
+
+#[test]
+fn a_place_is_taken_given_back_and_refused_without_an_allocation() {
+    let one = NonZeroU32::MIN;
+    let places =
+        CompartmentSettings { max_concurrent_calls: one, max_wait_duration: Duration::ZERO };
+    let bulkhead = Bulkhead::new(Mode::Enforce, &places);
+    let limiter = AdaptiveConcurrency::new(&AdaptiveConcurrencySettings {
+        mode: Mode::Enforce,
+        initial_limit: one,
+        min_limit: one,
+        max_limit: one,
+        max_wait_duration: Duration::ZERO,
+        ..AdaptiveConcurrencySettings::default()
+    });
+    let shedding = PriorityShedding::new(&PrioritySheddingSettings {
+        mode: Mode::Enforce,
+        ..PrioritySheddingSettings::default()
+    });
+    let run = || {
+        for _ in 0..50 {
+            let place = at_once(bulkhead.acquire()).unwrap();
+            at_once(bulkhead.acquire()).unwrap_err();
+            drop(place);
+            let permit = at_once(limiter.acquire()).unwrap();
+            at_once(limiter.acquire()).unwrap_err();
+            permit.on_result(SystemClock.now(), SampleResult::Success);
+            drop(at_once(shedding.acquire(RouteClass::Core)).unwrap());
+        }
+    };
+    assert_eq!(n_allocations(run), 0);
 }

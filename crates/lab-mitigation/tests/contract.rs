@@ -21,7 +21,7 @@ use lab_core::{
     seed::Seed,
     settings::{
         AdaptiveConcurrencySettings, CircuitBreakerSettings, CompartmentSettings, Mode,
-        RateLimitSettings,
+        RateLimitSettings, RetrySettings,
     },
     units::PerSec,
 };
@@ -36,6 +36,7 @@ use lab_mitigation::{
     },
     clock::SystemClock,
     rate_limit::{RateLimit, RateLimitError, RateLimitLayer},
+    retry::{Retry, RetryLayer, Retryable},
 };
 use lab_testkit::service::{ControlledService, Readiness, controlled};
 use tower::{Layer, Service, ServiceExt};
@@ -96,6 +97,21 @@ fn limiter_layer(
     AdaptiveConcurrencyLayer::new(limiter, |result: &Result<&'static str, Reset>| match result {
         Ok(_) => SampleResult::Success,
         Err(_) => SampleResult::Dropped,
+    })
+}
+
+/// Tries a reset connection again, and no other error; nobody waits longer than `budget`.
+fn retry_layer(
+    mode: Mode,
+    budget: Duration,
+) -> impl Layer<Inner, Service = impl Guarded<Reset>> + Clone {
+    let retry = Retry::new(&RetrySettings { mode, ..RetrySettings::default() }, || u64::MAX);
+    let classify = |error: &Reset| match error {
+        Reset(0) => Retryable::Yes,
+        Reset(_) => Retryable::No,
+    };
+    RetryLayer::new(retry, classify, move |_: &u32| {
+        Some((tokio::time::Instant::now() + budget).into_std())
     })
 }
 
@@ -232,6 +248,48 @@ async fn the_bulkhead_keeps_the_contract_of_a_layer() {
 #[tokio::test(start_paused = true)]
 async fn the_limiter_keeps_the_contract_of_a_layer() {
     check_contract(|| limiter_layer(limiter(10)), AdaptiveConcurrencyError::Inner).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_retry_keeps_the_contract_of_a_layer() {
+    check_contract(|| retry_layer(Mode::Enforce, Duration::from_secs(1)), |error| error).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_asks_the_service_again_before_it_calls_again() {
+    let (inner, probe) = controlled();
+    let mut service = retry_layer(Mode::Enforce, Duration::from_secs(1)).layer(inner);
+    let reply = tokio::spawn(service.ready().await.unwrap().call(1));
+    let answers = [Err(Reset(0)), Ok("page")];
+    for (n, answer) in (1..).zip(answers) {
+        while probe.counts().n_calls < n {
+            assert!(!reply.is_finished(), "there is no attempt {n}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(probe.respond(answer), Some(1), "the same request each time");
+    }
+    assert_eq!(reply.await.unwrap(), Ok("page"));
+    assert_eq!(probe.counts().n_calls_without_readiness, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_off_or_too_late_or_of_no_use_is_not_made() {
+    let (long, none) = (Duration::from_secs(1), Duration::ZERO);
+    for (mode, budget, error) in [
+        (Mode::Off, long, Reset(0)),
+        (Mode::Observe, long, Reset(0)),
+        (Mode::Enforce, none, Reset(0)),
+        (Mode::Enforce, long, Reset(1)),
+    ] {
+        let (inner, probe) = controlled();
+        let mut service = retry_layer(mode, budget).layer(inner);
+        let reply = service.ready().await.unwrap().call(1);
+        let want = Reset(error.0);
+        probe.respond(Err(error));
+        let reply = tokio::time::timeout(10 * long, reply).await;
+        assert_eq!(reply.expect("no other attempt is waited for"), Err(want));
+        assert_eq!(probe.counts().n_calls, 1, "{mode:?}, {budget:?}");
+    }
 }
 
 /// Checks a layer with one place: the second call waits for the first, without a call to a service

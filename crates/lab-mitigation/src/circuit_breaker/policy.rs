@@ -10,7 +10,7 @@ use std::{
 };
 
 use lab_core::settings::CircuitBreakerSettings;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::backoff::Jitter;
 use self::{
@@ -34,7 +34,7 @@ pub enum CircuitState {
 }
 
 /// What an operator holds the circuit to, whatever the calls say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forced {
     /// Every call is refused, and no probe is made.

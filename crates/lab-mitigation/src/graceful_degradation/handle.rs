@@ -262,17 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_panics_does_not_lock_everybody_out() {
+    fn a_listener_that_panics_takes_no_call_with_it() {
         let settings = GracefulDegradationSettings {
             mode: Mode::Enforce,
             ..GracefulDegradationSettings::default()
         };
         let degradation = GracefulDegradation::new(&settings, |_, _| panic!("on purpose"));
-        let clone = degradation.clone();
-        let thread = std::thread::spawn(move || {
-            (0..30).for_each(|_| clone.end_period(BUSY));
-        });
-        assert!(thread.join().is_err());
+        (0..30).for_each(|_| degradation.end_period(BUSY));
         assert_eq!(degradation.decide(RouteClass::Core, 0), AuxiliaryWork::Serve);
         assert!(degradation.level() < 1.0);
     }

@@ -32,10 +32,14 @@
 //! Library).
 
 mod budget;
+mod layer;
 mod policy;
 mod run;
+mod service;
 
 pub use budget::{BudgetSpent, RetryBudget};
 pub use lab_core::settings::RetryBudgetKind;
+pub use layer::RetryLayer;
 pub use policy::{Backoff, Failed, NextAttempt, RetryPolicy, Retryable, Stopped};
 pub use run::{Retry, RetrySnapshot};
+pub use service::RetryService;

@@ -1,9 +1,6 @@
 //! The shared refill on a clock held still: events, modes, and listeners that misbehave.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::time::Duration;
 
 use lab_core::units::PerSec;
 use lab_testkit::{clock::ManualClock, recorder::Recorder};
@@ -95,12 +92,11 @@ fn without_a_rate_it_stays_off_and_says_which_key_is_missing() {
 }
 
 #[test]
-fn a_listener_that_panics_takes_no_later_miss_with_it() {
+fn a_listener_that_panics_takes_no_call_with_it() {
     let refill =
         PacedRefill::new(&settings(Mode::Enforce), |_, _| std::panic::resume_unwind(Box::new(())))
             .unwrap();
     let now = ManualClock::new().now();
-    let recovered = catch_unwind(AssertUnwindSafe(|| refill.on_recovered(now)));
-    assert!(recovered.is_err());
+    refill.on_recovered(now);
     assert_eq!(n_passed(&refill, now, 20), 1);
 }

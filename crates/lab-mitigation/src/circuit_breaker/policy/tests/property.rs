@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use lab_core::settings::TripRule;
+use lab_core::{settings::TripRule, units::Ratio};
 use proptest::{prelude::*, sample::Index};
 
 use super::*;
@@ -35,47 +35,167 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the breaker is meant to be, written for a reader rather than a hot path.
-enum Model {
-    Closed { members: BTreeSet<u32>, n_failures: u32 },
+/// What the breaker is meant to be, written for a reader rather than a hot path: it keeps every
+/// call and searches them anew for each answer.
+#[derive(Debug)]
+struct Model {
+    rule: Rule,
+    n_permits: usize,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone)]
+enum Rule {
+    Consecutive { n_failures: u32, n_successes: u32 },
+    Count { size: usize, rates: Rates },
+    Time { bucket_ms: u64, rates: Rates },
+}
+
+/// In percent, so that the model needs no fractions.
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    n_calls_min: u32,
+    failure_percent: u32,
+    slow_percent: u32,
+    slow_above_ms: u64,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Closed { members: BTreeSet<u32>, past: Past },
     Open { until_ms: u64 },
-    HalfOpen { probes: BTreeSet<u32>, n_successes: u32, patient_until_ms: u64 },
+    HalfOpen { probes: BTreeSet<u32>, done: Vec<Ended>, patient_until_ms: u64 },
 }
 
-struct Limits {
-    n_permits: u32,
-    n_successes: u32,
-    n_failures: u32,
+/// Calls that ended while closed, since `start_ms`.
+#[derive(Debug)]
+struct Past {
+    start_ms: u64,
+    calls: Vec<Ended>,
 }
 
-impl Model {
-    fn closed() -> Self {
-        Self::Closed { members: BTreeSet::new(), n_failures: 0 }
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    at_ms: u64,
+    has_failed: bool,
+    was_slow: bool,
+}
+
+impl Rates {
+    fn are_reached(&self, calls: &[Ended], n_of: usize) -> bool {
+        let reached = |is: fn(&Ended) -> bool, percent: u32| {
+            percent as usize * n_of <= 100 * calls.iter().filter(|it| is(it)).count()
+        };
+        reached(|it| it.has_failed, self.failure_percent)
+            || reached(|it| it.was_slow, self.slow_percent)
     }
+}
 
-    fn probing(call: u32, now_ms: u64) -> Self {
-        Self::HalfOpen {
-            probes: BTreeSet::from([call]),
-            n_successes: 0,
-            patient_until_ms: now_ms + WAIT_MS,
+impl Rule {
+    fn settings(&self, n_permits: u32) -> CircuitBreakerSettings {
+        let count = |n| NonZeroU32::new(n).unwrap();
+        let settings = CircuitBreakerSettings {
+            half_open_permits: count(n_permits),
+            wait_duration_in_open: Duration::from_millis(WAIT_MS),
+            slow_call_bound: Duration::from_millis(BOUND_MS),
+            ..CircuitBreakerSettings::default()
+        };
+        let with_rates = |rates: &Rates| {
+            let ratio = |percent| Ratio::new(f64::from(percent) / 100.0).unwrap();
+            CircuitBreakerSettings {
+                minimum_number_of_calls: count(rates.n_calls_min),
+                failure_rate_threshold: ratio(rates.failure_percent),
+                slow_call_rate_threshold: ratio(rates.slow_percent),
+                slow_call_duration_threshold: Some(Duration::from_millis(rates.slow_above_ms)),
+                ..settings.clone()
+            }
+        };
+        match self {
+            Self::Consecutive { n_failures, n_successes } => CircuitBreakerSettings {
+                trip: TripRule::Consecutive,
+                failure_threshold: count(*n_failures),
+                half_open_successes: count(*n_successes),
+                ..settings
+            },
+            Self::Count { size, rates } => CircuitBreakerSettings {
+                trip: TripRule::CountWindow,
+                window_size: count(u32::try_from(*size).unwrap()),
+                ..with_rates(rates)
+            },
+            Self::Time { bucket_ms, rates } => CircuitBreakerSettings {
+                trip: TripRule::TimeWindow,
+                window_duration: Duration::from_millis(10 * bucket_ms),
+                ..with_rates(rates)
+            },
         }
     }
 
-    fn call(&mut self, limits: &Limits, call: u32, now_ms: u64) -> bool {
+    /// A call that was admitted at `from_ms` and ends at `at_ms`.
+    fn ended(&self, from_ms: u64, at_ms: u64, has_failed: bool) -> Ended {
+        let was_slow = match self {
+            Self::Consecutive { .. } => false,
+            Self::Count { rates, .. } | Self::Time { rates, .. } => {
+                rates.slow_above_ms < at_ms - from_ms
+            }
+        };
+        Ended { at_ms, has_failed, was_slow }
+    }
+
+    /// Whether a closed circuit opens, one more call having ended.
+    fn trips(&self, past: &mut Past) -> bool {
+        let n = past.calls.len();
         match self {
-            Self::Closed { members, .. } => members.insert(call),
-            Self::Open { until_ms } if now_ms < *until_ms => false,
-            Self::Open { .. } => {
-                *self = Self::probing(call, now_ms);
+            Self::Consecutive { n_failures, .. } => {
+                let in_a_row = past.calls.iter().rev().take_while(|it| it.has_failed).count();
+                *n_failures as usize <= in_a_row
+            }
+            Self::Count { size, rates } => {
+                let last = &past.calls[n.saturating_sub(*size)..];
+                rates.n_calls_min as usize <= last.len() && rates.are_reached(last, last.len())
+            }
+            Self::Time { bucket_ms, rates } => {
+                let now_ms = past.calls[n - 1].at_ms;
+                let before_ms = if n == 1 { past.start_ms } else { past.calls[n - 2].at_ms };
+                let bucket = |ms: u64| (ms - past.start_ms) / bucket_ms;
+                // A silence of a whole window leaves nothing, and the buckets start anew.
+                if bucket(before_ms) + 10 <= bucket(now_ms) {
+                    *past = Past { start_ms: now_ms, calls: past.calls.split_off(n - 1) };
+                }
+                let bucket = |ms: u64| (ms - past.start_ms) / bucket_ms;
+                let is_recent = |it: &Ended| bucket(now_ms) < bucket(it.at_ms) + 10;
+                let recent: Vec<_> = past.calls.iter().copied().filter(is_recent).collect();
+                rates.n_calls_min as usize <= recent.len()
+                    && rates.are_reached(&recent, recent.len())
+            }
+        }
+    }
+}
+
+impl Model {
+    fn new(rule: Rule, n_permits: u32) -> Self {
+        Self { rule, n_permits: n_permits as usize, stage: Stage::closed(0) }
+    }
+
+    fn call(&mut self, call: u32, now_ms: u64) -> bool {
+        match &mut self.stage {
+            Stage::Closed { members, .. } => members.insert(call),
+            Stage::Open { until_ms } if now_ms < *until_ms => false,
+            Stage::Open { .. } => {
+                self.stage = Stage::probing(call, now_ms);
                 true
             }
-            Self::HalfOpen { probes, patient_until_ms, .. } => {
-                if probes.len() < limits.n_permits as usize {
+            Stage::HalfOpen { probes, done, patient_until_ms } => {
+                // Probes in a row are bounded in flight; those of a window in all.
+                let n_done = match self.rule {
+                    Rule::Consecutive { .. } => 0,
+                    Rule::Count { .. } | Rule::Time { .. } => done.len(),
+                };
+                if probes.len() + n_done < self.n_permits {
                     probes.insert(call);
                     *patient_until_ms = now_ms + WAIT_MS;
                     true
                 } else if *patient_until_ms <= now_ms {
-                    *self = Self::probing(call, now_ms);
+                    self.stage = Stage::probing(call, now_ms);
                     true
                 } else {
                     false
@@ -84,72 +204,102 @@ impl Model {
         }
     }
 
-    fn end(&mut self, limits: &Limits, call: u32, now_ms: u64, result: CallResult) {
-        let is_open = match self {
-            Self::Closed { members, n_failures } => {
+    fn end(&mut self, call: u32, (from_ms, now_ms): (u64, u64), result: CallResult) {
+        let ended = (result != CallResult::Ignored)
+            .then(|| self.rule.ended(from_ms, now_ms, result == CallResult::Failure));
+        let opens = match &mut self.stage {
+            Stage::Closed { members, past } => {
                 if !members.remove(&call) {
                     return;
                 }
-                match result {
-                    CallResult::Success => *n_failures = 0,
-                    CallResult::Failure => *n_failures += 1,
-                    CallResult::Ignored => {}
-                }
-                *n_failures == limits.n_failures
+                past.calls.extend(ended);
+                ended.is_some() && self.rule.trips(past)
             }
-            Self::HalfOpen { probes, n_successes, .. } => {
+            Stage::HalfOpen { probes, done, .. } => {
                 if !probes.remove(&call) {
                     return;
                 }
-                *n_successes += u32::from(result == CallResult::Success);
-                if *n_successes == limits.n_successes {
-                    *self = Self::closed();
+                done.extend(ended);
+                let n_successes = done.iter().filter(|it| !it.has_failed).count();
+                let (opens, closes) = match &self.rule {
+                    Rule::Consecutive { n_successes: n_wanted, .. } => {
+                        (n_successes < done.len(), *n_wanted as usize <= n_successes)
+                    }
+                    Rule::Count { rates, .. } | Rule::Time { rates, .. } => {
+                        (rates.are_reached(done, self.n_permits), self.n_permits <= done.len())
+                    }
+                };
+                if !opens && closes {
+                    self.stage = Stage::closed(now_ms);
                     return;
                 }
-                result == CallResult::Failure
+                opens
             }
-            Self::Open { .. } => return,
+            Stage::Open { .. } => return,
         };
-        if is_open {
-            *self = Self::Open { until_ms: now_ms + WAIT_MS };
+        if opens {
+            self.stage = Stage::Open { until_ms: now_ms + WAIT_MS };
         }
     }
 
     fn state(&self) -> CircuitState {
-        match self {
-            Self::Closed { .. } => CircuitState::Closed,
-            Self::Open { .. } => CircuitState::Open,
-            Self::HalfOpen { .. } => CircuitState::HalfOpen,
+        match self.stage {
+            Stage::Closed { .. } => CircuitState::Closed,
+            Stage::Open { .. } => CircuitState::Open,
+            Stage::HalfOpen { .. } => CircuitState::HalfOpen,
         }
     }
 
     fn n_probes(&self) -> usize {
-        match self {
-            Self::HalfOpen { probes, .. } => probes.len(),
-            Self::Closed { .. } | Self::Open { .. } => 0,
+        match &self.stage {
+            Stage::HalfOpen { probes, .. } => probes.len(),
+            Stage::Closed { .. } | Stage::Open { .. } => 0,
         }
     }
+}
+
+impl Stage {
+    fn closed(now_ms: u64) -> Self {
+        let past = Past { start_ms: now_ms, calls: Vec::new() };
+        Self::Closed { members: BTreeSet::new(), past }
+    }
+
+    fn probing(call: u32, now_ms: u64) -> Self {
+        Self::HalfOpen {
+            probes: BTreeSet::from([call]),
+            done: Vec::new(),
+            patient_until_ms: now_ms + WAIT_MS,
+        }
+    }
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let rates = (1..6_u32, 1..=100_u32, 1..=100_u32, 0..300_u64).prop_map(
+        |(n_calls_min, failure_percent, slow_percent, slow_above_ms)| Rates {
+            n_calls_min,
+            failure_percent,
+            slow_percent,
+            slow_above_ms,
+        },
+    );
+    prop_oneof![
+        (1..5_u32, 1..4_u32)
+            .prop_map(|(n_failures, n_successes)| Rule::Consecutive { n_failures, n_successes }),
+        (5..12_usize, rates.clone()).prop_map(|(size, rates)| Rule::Count { size, rates }),
+        (1..200_u64, rates).prop_map(|(bucket_ms, rates)| Rule::Time { bucket_ms, rates }),
+    ]
 }
 
 proptest! {
     #[test]
     fn the_policy_does_what_its_model_does_and_never_has_too_many_probes_in_flight(
-        n_permits in 1..4_u32,
-        n_successes in 1..4_u32,
-        n_failures in 1..5_u32,
+        rule in rule(),
+        n_permits in 1..5_u32,
         steps in prop::collection::vec(step(), 1..200),
     ) {
-        let limits = Limits { n_permits, n_successes, n_failures };
-        let settings = CircuitBreakerSettings {
-            failure_threshold: NonZeroU32::new(n_failures).unwrap(),
-            half_open_permits: NonZeroU32::new(n_permits).unwrap(),
-            half_open_successes: NonZeroU32::new(n_successes).unwrap(),
-            wait_duration_in_open: Duration::from_millis(WAIT_MS),
-            slow_call_bound: Duration::from_millis(BOUND_MS),
-            ..CircuitBreakerSettings::default()
-        };
-        let (mut model, t0, mut now_ms) = (Model::closed(), some_instant(), 0);
-        let mut policy = policy_at(t0, &settings);
+        let (t0, mut now_ms) = (some_instant(), 0);
+        let mut policy = policy_at(t0, &rule.settings(n_permits));
+        let mut model = Model::new(rule, n_permits);
         let mut in_flight: Vec<(u32, u64, Ticket)> = Vec::new();
         for (call, step) in (0_u32..).zip(steps) {
             let now = t0 + Duration::from_millis(now_ms);
@@ -157,20 +307,20 @@ proptest! {
                 Step::Pass(ms) => now_ms += ms,
                 Step::Call => {
                     let admitted = policy.try_acquire(now);
-                    prop_assert_eq!(admitted.is_ok(), model.call(&limits, call, now_ms));
+                    prop_assert_eq!(admitted.is_ok(), model.call(call, now_ms));
                     in_flight.extend(admitted.map(|it| (call, now_ms, it.ticket)));
                 }
                 Step::End(index, result) if !in_flight.is_empty() => {
-                    let (call, _, ticket) = in_flight.swap_remove(index.index(in_flight.len()));
+                    let (call, at_ms, ticket) = in_flight.swap_remove(index.index(in_flight.len()));
                     policy.on_result(now, ticket, result);
-                    model.end(&limits, call, now_ms, result);
+                    model.end(call, (at_ms, now_ms), result);
                 }
                 Step::Leave(index) if !in_flight.is_empty() => {
                     let (call, at_ms, ticket) = in_flight.swap_remove(index.index(in_flight.len()));
                     policy.on_abandoned(now, ticket);
-                    let was_slow = BOUND_MS <= now_ms - at_ms;
-                    let result = if was_slow { CallResult::Failure } else { CallResult::Ignored };
-                    model.end(&limits, call, now_ms, result);
+                    let is_late = BOUND_MS <= now_ms - at_ms;
+                    let result = if is_late { CallResult::Failure } else { CallResult::Ignored };
+                    model.end(call, (at_ms, now_ms), result);
                 }
                 Step::End(..) | Step::Leave(_) => {}
             }
