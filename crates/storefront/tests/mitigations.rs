@@ -163,6 +163,39 @@ async fn identical_misses_share_one_read() {
     }
 }
 
+// Every page has been asked for, and none read, when the database is let go: what it is asked then
+// is the herd, all at once.
+#[tokio::test]
+async fn a_herd_on_hot_pages_is_one_read_for_each_of_them() {
+    const N_HOT: usize = 5;
+    const N_CALLERS: usize = 200;
+    let Some(stack) = stack::start().await else { return };
+    let mut n_queries = Vec::new();
+    for (mode, n_reads, first) in [("off", N_CALLERS, 0), ("enforce", N_HOT, 100)] {
+        let coalesce = json!({ "mode": mode, "fill": "detached" });
+        let storefront = stack.serve(bounded(json!({ "coalesce": coalesce }))).await;
+        let before = storefront.sample().await.queries_total;
+        let blocker = block_products(&stack).await;
+        let hot: Vec<_> =
+            (0..N_CALLERS).map(|n| format!("/products/{}", first + n % N_HOT)).collect();
+        let replies = async { get_all(&storefront, &hot).await };
+        let release = async {
+            eventually("all reads have come, and no more", async || {
+                let state = storefront.state().await;
+                let count = |group: &str, name: &str| state[group][name].as_u64().unwrap();
+                count("totals", "pending_requests") == N_CALLERS as u64
+                    && count("pool", "in_use") + count("pool", "pending") == n_reads as u64
+            })
+            .await;
+            drop(blocker);
+        };
+        let (replies, ()) = tokio::join!(replies, release);
+        assert!(replies.iter().all(|it| it.0 == 200), "{mode}: {replies:?}");
+        n_queries.push(storefront.sample().await.queries_total - before);
+    }
+    assert!(10 * n_queries[1] <= n_queries[0], "alone and together: {n_queries:?}");
+}
+
 #[tokio::test]
 async fn no_query_runs_on_for_a_caller_who_left() {
     let Some(stack) = stack::start().await else { return };
@@ -311,6 +344,40 @@ async fn a_page_rendered_ahead_stands_in_when_nothing_answers() {
     assert_eq!(page.body, serde_json::to_vec(&stack.catalogue.product_page(5)).unwrap());
     storefront.set_mode("static_snapshot", "off").await;
     assert_eq!(storefront.get("/products/5").await.status, 503);
+}
+
+#[tokio::test]
+async fn an_operator_can_hold_the_circuit_open_or_closed() {
+    let Some(mut stack) = stack::start().await else { return };
+    let breaker = json!({ "mode": "enforce", "failure_threshold": 3 });
+    let storefront = stack.serve(bounded(json!({ "circuit_breaker": breaker }))).await;
+    let served_by = async || storefront.get("/products/5").await.served_by;
+    let force = async |forced: Value| {
+        storefront.post_internal("/internal/circuit", json!({ "forced": forced })).await.status
+    };
+    let refused = async || {
+        let breaker = &storefront.state().await["mitigations"]["circuit_breaker"];
+        breaker["n_rejected"].as_u64().unwrap()
+    };
+    served_by().await;
+    eventually("the page is cached", async || served_by().await == "redis").await;
+    assert_eq!(force(json!("open")).await, 200);
+    assert_eq!(served_by().await, "database", "Redis is there, and is not asked");
+    assert_eq!(force(Value::Null).await, 200);
+    // The next call is a probe, and need not be this page's: views are taken from Redis as well.
+    eventually("Redis is asked again", async || served_by().await == "redis").await;
+
+    assert_eq!(force(json!("closed")).await, 200);
+    let before = refused().await;
+    stack.kill_redis();
+    for _ in 0..5 {
+        assert_eq!(served_by().await, "database");
+    }
+    assert_eq!(refused().await, before, "every call passes, however many fail");
+    for body in [json!({}), json!({ "forced": "ajar" })] {
+        let reply = storefront.post_internal("/internal/circuit", body).await;
+        assert_eq!((reply.status, reply.text().contains("\"closed\"|null")), (400, true));
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use lab_core::{settings::Mode, target::TargetSample};
+use lab_mitigation::circuit_breaker::Forced;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -43,6 +44,7 @@ fn router(shop: Arc<Shop>) -> Router {
         .route("/internal/state", get(state))
         .route("/internal/sample", post(sample))
         .route("/internal/mitigations/{name}", post(set_mode))
+        .route("/internal/circuit", post(force_circuit))
         .layer(middleware::from_fn_with_state(Arc::clone(&shop), check_token))
         .with_state(shop)
 }
@@ -150,4 +152,28 @@ async fn set_mode(
     }
     tracing::info!(mitigation = name, ?mode, "mode changed");
     Json(ModeRequest { mode }).into_response()
+}
+
+/// The body that holds the circuit, or lets go of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForceRequest {
+    /// `null`: the calls say again what the circuit does. Must be there, so that a body that says
+    /// nothing does not let go.
+    #[serde(deserialize_with = "Option::deserialize")]
+    forced: Option<Forced>,
+}
+
+async fn force_circuit(State(shop): State<Arc<Shop>>, body: Bytes) -> Response<Body> {
+    let Ok(ForceRequest { forced }) = serde_json::from_slice(&body) else {
+        let reason = "expected {\"forced\": \"open\"|\"closed\"|null}\n";
+        return (StatusCode::BAD_REQUEST, reason).into_response();
+    };
+    let breaker = &shop.pages.redis.guards().breaker;
+    match forced {
+        Some(forced) => breaker.force(forced),
+        None => breaker.release(),
+    }
+    tracing::info!(?forced, "circuit forced");
+    Json(ForceRequest { forced }).into_response()
 }
