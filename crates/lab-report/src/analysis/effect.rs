@@ -16,8 +16,10 @@ use super::statistics::{Bound, float, median, median_bound};
 pub const N_PAIRS_ENOUGH: usize = 3;
 /// Ratios nearer than this are the same in practice. Chosen: 20 of 1,000 users.
 pub const RATIO_MARGIN: f64 = 0.02;
-/// The same with fewer pairs.
-pub const RATIO_MARGIN_FEW_PAIRS: f64 = 0.05;
+/// The same with fewer pairs. Measured: in the committed ladder, of one trial each, two variants
+/// that change nothing about product pages lie 0.15 below their base where the database is at its
+/// capacity (`session-cookie`, `session-database` under crash).
+pub const RATIO_MARGIN_FEW_PAIRS: f64 = 0.2;
 /// p99 within this factor is the same in practice. Chosen.
 pub const P99_FACTOR: f64 = 1.5;
 /// The same with fewer pairs. Chosen: where three pairs of the committed campaign tell nothing,
@@ -176,16 +178,11 @@ impl Comparison {
             (Side::Untold, side, _) => (JudgedBy::Served, side),
             (side, _, _) => (JudgedBy::Goodput, side),
         };
-        let contradicted = judged_by == JudgedBy::Goodput
-            && matches!(
-                (side, served_side),
-                (Side::Better, Side::Worse) | (Side::Worse, Side::Better)
-            );
-        let finding = match side {
-            _ if contradicted => Finding::Mixed,
-            Side::Better => Finding::Helped,
-            Side::Worse => Finding::MadeItWorse,
-            Side::Untold => Finding::NoDifference,
+        let finding = match (side, served_side) {
+            (Side::Better, Side::Worse) | (Side::Worse, Side::Better) => Finding::Mixed,
+            (Side::Better, _) => Finding::Helped,
+            (Side::Worse, _) => Finding::MadeItWorse,
+            (Side::Untold, _) => Finding::NoDifference,
         };
         let n_pairs = match judged_by {
             JudgedBy::Goodput => goodput.n_pairs,

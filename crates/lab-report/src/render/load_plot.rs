@@ -33,13 +33,15 @@ const DOTS_WIDTH: i32 = 26;
 /// Colours of the lines, one after the other. No yellow: it cannot be seen on white.
 const COLORS: [RGBColor; 7] = [INK, BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY];
 
-/// The shape of a variant's dots; with the colour it tells 28 variants apart.
+/// The shape of a variant's dots; with the colour it tells 35 variants apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
     Circle,
     Square,
     Triangle,
     Diamond,
+    /// A triangle that stands on its tip.
+    Wedge,
 }
 
 /// The picture of one sweep.
@@ -219,7 +221,8 @@ impl Plot for LoadPlot<'_> {
 
 /// Colour and shape of the variant at `place` in the plan.
 fn look(place: usize) -> (RGBColor, Shape) {
-    const SHAPES: [Shape; 4] = [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond];
+    const SHAPES: [Shape; 5] =
+        [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge];
     (COLORS[place % COLORS.len()], SHAPES[place / COLORS.len() % SHAPES.len()])
 }
 
@@ -238,6 +241,7 @@ fn dot<DB: DrawingBackend>(
         Shape::Square => polygon(&[(-4, -4), (4, -4), (4, 4), (-4, 4)]),
         Shape::Triangle => polygon(&[(0, -5), (5, 4), (-5, 4)]),
         Shape::Diamond => polygon(&[(0, -6), (6, 0), (0, 6), (-6, 0)]),
+        Shape::Wedge => polygon(&[(0, 5), (5, -4), (-5, -4)]),
     }
 }
 
@@ -276,8 +280,8 @@ mod tests {
     }
 
     #[test]
-    fn no_two_of_28_variants_look_the_same() {
-        for a in 0..28 {
+    fn no_two_of_35_variants_look_the_same() {
+        for a in 0..35 {
             assert!((0..a).all(|b| look(a) != look(b)), "{a}");
         }
     }
