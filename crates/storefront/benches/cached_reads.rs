@@ -2,7 +2,7 @@
 //!
 //! One storefront on real servers. Its mitigations are all switched off and all switched to
 //! enforce in turn, and the same clients ask for the same pages as fast as they get them. A pair
-//! is two neighbouring seconds, and every other pair begins with the other half, so that a machine
+//! is two neighbouring halves of a second, and every other pair begins with the other mode, so that a machine
 //! that becomes slower favours neither. The figure is the ratio within a pair.
 //!
 //! `local_cache` stays off: what it has is not read from Redis at all.
@@ -27,14 +27,14 @@ use lab_core::target::SWITCHES;
 use serde_json::json;
 use stack::{Storefront, eventually};
 
-const N_PAIRS: usize = 20;
-const LENGTH: Duration = Duration::from_secs(1);
+const N_PAIRS: usize = 60;
+const LENGTH: Duration = Duration::from_millis(500);
 /// Enough that the service's one worker always has a request to work on.
 const N_CLIENTS: usize = 8;
 const N_PAGES: usize = 100;
-/// Of 20 ratios in order, the 6th and the 15th hold their median between them in 95.9 % of all
-/// cases, however they are distributed: the binomial distribution of 20 fair coins.
-const INTERVAL: (usize, usize) = (5, 14);
+/// Of 60 ratios in order, the 22nd and the 39th hold their median between them in 97.3 % of all
+/// cases, however they are distributed: the binomial distribution of 60 fair coins.
+const INTERVAL: (usize, usize) = (21, 38);
 
 #[tokio::main]
 async fn main() {
