@@ -119,6 +119,9 @@ fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
         run.wait_for(&format!(": {phase}"));
         run.signal(Signal::SIGKILL);
         run.end();
+        // The control of all searches for leftovers: here is one to be found.
+        let left = leftovers(&scratch);
+        assert!(left.iter().any(|it| Path::new(it).is_dir()), "{phase}: {left:?}");
         let clean = Lab::new(&["clean"]).run();
         assert_eq!(clean.code, 0, "{phase}: {}", clean.stderr);
         assert_eq!(leftovers(&scratch), Vec::<String>::new(), "{phase}");

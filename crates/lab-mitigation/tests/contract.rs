@@ -101,10 +101,7 @@ fn limiter_layer(
 }
 
 /// Tries a reset connection again, and no other error; nobody waits longer than `budget`.
-fn retry_layer(
-    mode: Mode,
-    budget: Duration,
-) -> impl Layer<Inner, Service = impl Guarded<Reset>> + Clone {
+fn retry_layer(mode: Mode, budget: Duration) -> impl Layer<Inner, Service = impl Guarded<Reset>> {
     let retry = Retry::new(&RetrySettings { mode, ..RetrySettings::default() }, || u64::MAX);
     let classify = |error: &Reset| match error {
         Reset(0) => Retryable::Yes,

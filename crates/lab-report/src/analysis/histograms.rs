@@ -22,6 +22,7 @@ use lab_core::{
     scenario::Phase,
 };
 
+use super::statistics::rank_of;
 use crate::error::HistogramLogError;
 
 /// The file's name, below the trial's folder.
@@ -167,6 +168,21 @@ fn decode_histogram(tag: &str, text: &str) -> Result<Histogram<u64>, HistogramLo
         .map_err(|source| HistogramLogError::Histogram { tag: tag.to_owned(), source })
 }
 
+/// The p99 of the `n` shortest values: the one of rank ⌈0.99·n⌉. `None` when `n` is 0 or more than
+/// the histogram has.
+///
+/// Of response times, the shortest are those of the requests that were served (see
+/// [`p99_is_censored`](super::pages::p99_is_censored)), so this is the p99 of what was served.
+pub fn p99_of_shortest(histogram: &Histogram<u64>, n: u64) -> Option<u64> {
+    let rank = u64::try_from(rank_of(usize::try_from(n).ok()?, 0.99)?).ok()?;
+    let mut n_seen = 0;
+    let value = histogram.iter_recorded().find(|it| {
+        n_seen += it.count_since_last_iteration();
+        rank <= n_seen
+    });
+    value.filter(|_| n <= histogram.len()).map(|it| it.value_iterated_to())
+}
+
 /// A histogram without a value, with the bounds that all of them have.
 pub fn empty_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, VALUE_US_MAX, 3).expect("1 us to 120 s with 3 digits is allowed")
@@ -195,6 +211,23 @@ mod tests {
         assert!((1_000_000..1_000_512).contains(&p99), "{p99}");
         assert_eq!(quantiles.p99, quantiles.max);
         assert_eq!(histograms.quantiles(Phase::Baseline, PRODUCT), Quantiles::default());
+    }
+
+    // 198 served after 1 to 198 ms and 22 that count at 1 s. Rank ⌈0.99·198⌉ = 197 of the served is
+    // 197 ms; three digits there are buckets of 128 us.
+    #[test]
+    fn the_p99_of_what_was_served_does_not_see_what_was_not() {
+        let mut histogram = empty_histogram();
+        for ms in 1..=198 {
+            histogram.record(ms * 1_000).unwrap();
+        }
+        histogram.record_n(1_000_000, 22).unwrap();
+        let p99 = p99_of_shortest(&histogram, 198).unwrap();
+        assert!((197_000..197_128).contains(&p99), "{p99}");
+        let all = p99_of_shortest(&histogram, 220).unwrap();
+        assert_eq!(all, histogram.value_at_quantile(0.99));
+        assert_eq!(p99_of_shortest(&histogram, 0), None);
+        assert_eq!(p99_of_shortest(&histogram, 221), None);
     }
 
     #[test]

@@ -148,12 +148,12 @@ pub(super) fn of_variant<'a>(view: &'a CampaignView, variant: &str) -> Option<Va
         .filter(|(cell, _)| cell.variant == variant)
         .filter_map(|(cell, trials)| {
             let base = base_of(&view.summary.variants, cell);
-            let base = base.map(|at| &view.summary.variants[at]);
+            let base = base.map(|at| (&view.summary.variants[at], &view.cells[at]));
             Some(FoundCell {
                 cell: group_title(cell),
                 key: cell_key(cell),
                 word: found::word(&trials.effect)?,
-                sentence: found::sentence(cell, base, &trials.effect),
+                sentence: found::sentence((cell, trials), base),
             })
         })
         .collect();

@@ -2,13 +2,13 @@
 
 use lab_core::artifact::summary::CellSummary;
 
-use super::numbers;
+use super::{numbers, view::CellView};
 use crate::analysis::{
     effect::{
         CEILING, Comparison, Effect, Finding, Incomparable, JudgedBy, N_PAIRS_ENOUGH, P99_FACTOR,
         P99_FACTOR_FEW_PAIRS, PairedRatio, PairedTime, RATIO_MARGIN, RATIO_MARGIN_FEW_PAIRS,
     },
-    statistics::Bound,
+    statistics::{Bound, float},
 };
 
 /// What is said of an effect, in the order of lists: what hurts first.
@@ -91,9 +91,12 @@ fn why_not(why: Incomparable) -> &'static str {
     }
 }
 
-/// All figures of one cell with the variant, against those without it. Ends without a full stop.
-pub(super) fn sentence(cell: &CellSummary, base: Option<&CellSummary>, effect: &Effect) -> String {
-    let comparison = match effect {
+/// A cell's figures and its trials.
+pub(super) type Cell<'a> = (&'a CellSummary, &'a CellView);
+
+/// All figures of one cell with the variant, against those of its base. Ends without a full stop.
+pub(super) fn sentence(cell: Cell<'_>, base: Option<Cell<'_>>) -> String {
+    let comparison = match &cell.1.effect {
         Effect::Control => return String::new(),
         Effect::Incomparable(why) => return capitalised(why_not(*why)),
         Effect::Compared(comparison) => comparison,
@@ -105,8 +108,12 @@ pub(super) fn sentence(cell: &CellSummary, base: Option<&CellSummary>, effect: &
     )];
     parts.extend(comparison.served.map(|it| format!("served ratio {}", against(&it))));
     parts.extend(comparison.p99.map(p99));
-    let demand = |it: Option<&CellSummary>| {
-        it.and_then(|it| it.connection_demand.mean_fault).filter(|it| it.is_finite())
+    if comparison.p99.is_some_and(|it| it.with_us.censored || it.without_us.censored) {
+        let against = base.map_or_else(String::new, |it| format!(" against {}", served_p99(it)));
+        parts.push(format!("p99 of the pages served {}{against}", served_p99(cell)));
+    }
+    let demand = |it: Option<Cell<'_>>| {
+        it.and_then(|it| it.0.connection_demand.mean_fault).filter(|it| it.is_finite())
     };
     if let Some((with, without)) = demand(Some(cell)).zip(demand(base)) {
         let [with, without] = [with, without].map(numbers::three_digits);
@@ -149,6 +156,12 @@ fn p99(paired: PairedTime) -> String {
 fn time(us: Bound) -> String {
     let sign = if us.censored { "≥ " } else { "" };
     format!("{sign}{}", numbers::milliseconds(us.value / 1e3))
+}
+
+/// p99 of the product pages that a cell served.
+fn served_p99(cell: Cell<'_>) -> String {
+    let time = |us| time(Bound { value: float(us), censored: false });
+    cell.1.served_p99_us().map_or_else(|| "(none was)".to_owned(), time)
 }
 
 /// Which figure the word rests on, where it is not the goodput ratio.

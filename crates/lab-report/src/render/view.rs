@@ -10,11 +10,12 @@ use lab_core::{
         verdict::{PerPhase, TrialVerdict},
     },
     event::Event,
+    route::Route,
     scenario::ResolvedVariant,
 };
 
 use super::ranking::group_key;
-use crate::analysis::effect::Effect;
+use crate::analysis::{effect::Effect, histograms::p99_of_shortest};
 
 /// A campaign as the report shows it.
 #[derive(Debug, Clone)]
@@ -86,6 +87,17 @@ impl CampaignView {
 }
 
 impl CellView {
+    /// p99 of the product pages that were served while the fault was on, in microseconds, over all
+    /// valid trials. `None` when none was served.
+    pub(super) fn served_p99_us(&self) -> Option<u64> {
+        let valid = self.trials.iter().filter(|it| it.verdict.valid);
+        let n_served = valid
+            .filter_map(|it| it.verdict.figures.phases.fault.routes.get(&Route::Product))
+            .map(|it| it.n_served)
+            .sum();
+        p99_of_shortest(&self.response_times_us.fault, n_served)
+    }
+
     /// The trial to draw: the valid one whose goodput ratio is the (lower) median; without a
     /// valid one, the last.
     pub(super) fn typical_trial(&self) -> Option<&TrialView> {
