@@ -14,3 +14,4 @@ pub mod list;
 pub mod machine;
 pub mod process;
 pub mod stack;
+pub mod wire;

@@ -1,4 +1,4 @@
-//! The verbs of both servers and the fidelity of both faults, the same cases on both backends.
+//! The verbs of both servers, the same cases on both backends.
 //!
 //! Each case starts real servers. On the docker backend it is skipped, and says so, where no
 //! engine answers; where the images cannot be pulled the stand-ins are built.
@@ -16,10 +16,10 @@ use std::{
     time::Duration,
 };
 
-use common::{PATIENCE, Run, eventually, options, query, redis_command};
-use lab_core::{scenario::Fault, units::Ratio};
+use common::{PATIENCE, Run, eventually, on_both_backends, options, query, redis_command};
+use lab_core::units::Ratio;
 use lab_harness::{
-    clean, faults,
+    clean,
     machine::{BASE, cpu_time::tree_cpu_seconds, cpus::CpuPlan},
     process::{ProcessIdentity, stat::Stat},
     stack::{Backend, BackendChoice, Stack, StackOptions, docker, probe},
@@ -32,31 +32,11 @@ use nix::{
 /// Tells [`lab_that_is_killed`] that it is the child program, and which backend to take.
 const ROLE: &str = "OUTAGE_LAB_TEST_BACKEND";
 
-/// The same cases for each backend.
-macro_rules! on_both_backends {
-    ($($case:ident),* $(,)?) => {
-        mod process {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(super::BackendChoice::Process).await;
-            })*
-        }
-        mod docker_engine {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(super::BackendChoice::Docker).await;
-            })*
-        }
-    };
-}
-
 on_both_backends! {
     redis_obeys_every_verb_and_keeps_its_port,
     postgres_is_durable_and_survives_a_kill,
     the_database_has_its_roles_limits_and_processor,
     a_smaller_database_gets_its_share_of_a_core_and_no_more,
-    a_crash_is_a_refused_connection_and_only_when_injected,
-    a_pause_is_silence_and_only_when_injected,
     a_death_that_nobody_asked_for_is_told,
     nothing_is_left_after_a_stop,
     nothing_is_left_of_a_lab_that_was_killed,
@@ -203,39 +183,6 @@ fn allowed_processors(pid: u32) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|it| it.strip_prefix("Cpus_allowed_list:"));
     line.unwrap().trim().to_owned()
-}
-
-async fn a_crash_is_a_refused_connection_and_only_when_injected(choice: BackendChoice) {
-    fault_is_faithful(choice, Fault::Crash, "connection refused").await;
-}
-
-async fn a_pause_is_silence_and_only_when_injected(choice: BackendChoice) {
-    fault_is_faithful(choice, Fault::Pause, "connected, no answer to PING").await;
-}
-
-/// The negative control first: with the injector disabled the probe must see nothing.
-async fn fault_is_faithful(choice: BackendChoice, fault: Fault, effect: &str) {
-    let run = Run::new();
-    let Some(stack) = run.stack(choice).await else { return };
-    let unseen = faults::confirm(fault, &stack).await.unwrap_err();
-    assert_eq!(unseen.saw, "PING answered", "a fault was seen that nobody injected");
-
-    redis_command(stack.redis_addr(), "SET key value").await;
-    let injected_at = faults::inject(fault, &stack).await.unwrap();
-    let seen = faults::confirm(fault, &stack).await.unwrap();
-    assert_eq!(seen.saw, effect);
-    assert!(injected_at < seen.at);
-    let other = Fault::ALL.into_iter().find(|it| *it != fault).unwrap();
-    let confused = faults::confirm(other, &stack).await.unwrap_err();
-    assert_eq!(confused.saw, effect, "one fault was taken for the other");
-
-    let healed_at = faults::heal(fault, &stack).await.unwrap();
-    let ready = faults::confirm_healed(fault, &stack).await.unwrap();
-    assert!(seen.at < healed_at && healed_at < ready.at);
-    let expected = if fault == Fault::Crash { "$-1" } else { "$5" };
-    assert_eq!(redis_command(stack.redis_addr(), "GET key").await, expected);
-    assert_eq!(stack.unexpected_deaths(), Vec::<String>::new(), "the fault was asked for");
-    stack.stop().await.unwrap();
 }
 
 async fn a_death_that_nobody_asked_for_is_told(choice: BackendChoice) {

@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    fault::Fault,
+    fault::{Fault, FaultPhaseTooShort},
     profile::{PhaseLengths, PhaseOverrides, Profile},
 };
 use crate::{
@@ -133,6 +133,9 @@ pub enum CampaignError {
         /// The duration.
         got: Duration,
     },
+    /// A fault phase that does not show a fault of the campaign.
+    #[error(transparent)]
+    FaultPhase(#[from] FaultPhaseTooShort),
     /// A share of a core that the kernel does not grant.
     #[error("database.cpu_quota: must be from {CPU_QUOTA_MIN} to 1, got {got}")]
     CpuQuota {
@@ -203,6 +206,8 @@ impl Campaign {
                 return Err(CampaignError::Duration { key, allowed: "from 1s to 1h", got });
             }
         }
+        let fault_phase = self.lengths().fault;
+        self.faults.iter().try_for_each(|it| it.check_length(fault_phase))?;
         self.validate_sizes()
     }
 
@@ -293,6 +298,7 @@ mod tests {
             ("trials = 1", "trials = 0", "nonzero"),
             ("trials = 1", "trails = 1", "trails"),
             ("[slo]", "[phases]\nfault = \"0s\"\n[slo]", "phases.fault: must be from 1s to 1h"),
+            ("[slo]", "[phases]\nfault = \"1s\"\n[slo]", "fault `crash` needs a fault phase of 2s"),
             ("[slo]", "[phases]\nfautl = \"9s\"\n[slo]", "fautl"),
             ("max_connections = 100", "max_connections = 20", "at least 30"),
             ("pool_size = 20", "pool_size = 20\ncpu_quota = 0.01", "cpu_quota: must be from 0.1"),

@@ -10,7 +10,7 @@ mod profile;
 mod variant;
 
 pub use campaign::{Campaign, CampaignError, Database, Service, Slo};
-pub use fault::Fault;
+pub use fault::{Fault, FaultPhaseTooShort};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
 pub use variant::{CONTROL, ResolvedVariant, VariantError, VariantFile, resolve_variant};

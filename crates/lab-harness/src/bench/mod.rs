@@ -68,7 +68,7 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let mut progress = Progress::new(std::time::Duration::ZERO);
     let options = stack_options(&selection, args, cpus);
     let session = tokio::select! {
-        session = Session::start(&options, &files.root) => session.or_else(at_its_exit),
+        session = Session::start(&options, &selection.campaign.faults, &files.root) => session.or_else(at_its_exit),
         () = &mut interrupt => Err(anyhow!("interrupted before the first trial"))
             .at_exit(ExitCode::Interrupted),
     };

@@ -9,13 +9,16 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use lab_core::{artifact::manifest::Environment, seed, target::TargetConfig};
+use lab_core::{artifact::manifest::Environment, scenario::Fault, seed, target::TargetConfig};
 
 use super::{database::Admin, target};
 use crate::{
+    exit::ExitCode,
+    failure::AtExit,
     machine::{cpus::CpuPlan, facts, ports, run_dir::RunDirectory},
     process::Spawner,
     stack::{Stack, StackOptions},
+    wire::Condition,
 };
 
 /// Longest wait for the backends of an earlier trial to go away.
@@ -102,12 +105,21 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Brings the servers up. **Errors**: a program is missing, or a server does not start.
-    pub(crate) async fn start(options: &StackOptions, root: &Path) -> Result<Self> {
+    /// Brings up the servers, and a proxy before Redis if one of `faults` is on the wire.
+    ///
+    /// **Errors**: a program is missing, or a server does not start.
+    pub(crate) async fn start(
+        options: &StackOptions,
+        faults: &[Fault],
+        root: &Path,
+    ) -> Result<Self> {
         let binaries = Binaries::find()?;
         let run_dir = RunDirectory::create()?;
         let spawner = Spawner::start(run_dir.registry()?).context("start the spawner")?;
-        let stack = Stack::start(options, &run_dir, &spawner).await?;
+        let mut stack = Stack::start(options, &run_dir, &spawner).await?;
+        if faults.iter().any(|it| it.is_on_wire()) {
+            stack.lay_wire()?;
+        }
         let admin = Admin::connect(&stack.admin_url()).await?;
         let [target, internal] = ports::pick(2)?[..] else { bail!("two ports were asked for") };
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -131,11 +143,16 @@ impl Session {
         target::run_command(self, "seed", config, folder).await
     }
 
-    /// Brings servers and data to the known state before a trial.
+    /// Brings servers and data to the known state before a trial. Redis is started anew: the trial
+    /// before may have left it down, changed, or in the middle of its fault.
     ///
     /// **Errors**: a server does not come back, or the service's `reset` command fails.
     pub(crate) async fn reset(&self, config: &TargetConfig, folder: &Path) -> Result<()> {
         self.admin.wait_until_quiet(LEAVE_TIMEOUT).await?;
+        if let Some(wire) = self.stack.wire() {
+            wire.switch().set(Condition::Clear);
+        }
+        self.stack.redis().restart_cold().await.at_exit(ExitCode::Stack)?;
         target::run_command(self, "reset", config, folder).await?;
         // What the reset wrote must not be written back in the middle of the trial.
         tokio::task::spawn_blocking(nix::unistd::sync).await.context("write back dirty pages")

@@ -6,13 +6,13 @@ use anyhow::Result;
 use lab_core::{
     clock::MonotonicNs,
     event::{Event, kind},
-    scenario::{Fault, Phase, PhaseLengths},
+    scenario::{Phase, PhaseLengths},
 };
 use tokio::time::{Instant, sleep_until};
 
 use super::sampling::to_ms;
 use crate::{
-    faults::{self, Confirmation},
+    faults::{ArmedFault, Confirmation},
     stack::Stack,
 };
 
@@ -55,15 +55,15 @@ pub(crate) struct Hooks<'a> {
     pub(crate) on_healed: &'a dyn Fn(&Stack),
 }
 
-/// Runs the phases up to the start of the drain: injects the fault, has it confirmed, ends it and
-/// has that confirmed. Returns what happened, in order.
+/// Runs the phases up to the start of the drain: injects the fault that was armed, has it
+/// confirmed, ends it and has that confirmed. Returns what happened, in order.
 ///
 /// **Errors**: a fault that cannot be injected or ended at all. A fault that was injected and not
 /// confirmed is no error: it is an event, and makes the trial invalid.
 /// **Cancellation**: dropping the future may leave the fault in place; the caller resets the stack.
 pub(crate) async fn run_phases(
     stack: &Stack,
-    fault: Fault,
+    mut fault: ArmedFault,
     phases: &PhaseLengths,
     origin: Origin,
     hooks: Hooks<'_>,
@@ -77,9 +77,9 @@ pub(crate) async fn run_phases(
         started.detail.insert("phase".into(), phase.name().into());
         events.push(started);
         match phase {
-            Phase::Fault => inject(stack, fault, origin, &mut events).await?,
+            Phase::Fault => inject(stack, &mut fault, origin, &mut events).await?,
             Phase::Recovery => {
-                heal(stack, fault, origin, &mut events).await?;
+                heal(stack, &mut fault, origin, &mut events).await?;
                 (hooks.on_healed)(stack);
             }
             Phase::Warmup | Phase::Baseline | Phase::Drain => {}
@@ -91,13 +91,13 @@ pub(crate) async fn run_phases(
 
 async fn inject(
     stack: &Stack,
-    fault: Fault,
+    fault: &mut ArmedFault,
     origin: Origin,
     events: &mut Vec<Event>,
 ) -> Result<()> {
-    let injected_at = faults::inject(fault, stack).await?;
+    let injected_at = fault.inject(stack).await?;
     events.push(origin.event(injected_at, kind::FAULT_INJECTED));
-    let (kind, confirmation) = match faults::confirm(fault, stack).await {
+    let (kind, confirmation) = match fault.confirm(stack).await {
         Ok(confirmation) => (kind::FAULT_CONFIRMED, confirmation),
         Err(unseen) => (kind::FAULT_NOT_CONFIRMED, unseen),
     };
@@ -105,10 +105,15 @@ async fn inject(
     Ok(())
 }
 
-async fn heal(stack: &Stack, fault: Fault, origin: Origin, events: &mut Vec<Event>) -> Result<()> {
-    let healed_at = faults::heal(fault, stack).await?;
+async fn heal(
+    stack: &Stack,
+    fault: &mut ArmedFault,
+    origin: Origin,
+    events: &mut Vec<Event>,
+) -> Result<()> {
+    let healed_at = fault.heal(stack).await?;
     events.push(origin.event(healed_at, kind::FAULT_HEALED));
-    let confirmation = faults::confirm_healed(fault, stack).await?;
+    let confirmation = fault.confirm_healed(stack).await?;
     events.push(seen(origin, kind::DEPENDENCY_READY, &confirmation));
     Ok(())
 }

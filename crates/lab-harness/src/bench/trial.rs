@@ -21,7 +21,7 @@ use lab_core::{
     sample::{self, RequestSample},
     scenario::{Phase, ResolvedVariant},
     seed::Seed,
-    target::TargetEvent,
+    target::{TargetConfig, TargetEvent},
     units::PerSec,
 };
 use serde::Serialize;
@@ -42,6 +42,7 @@ use super::{
 use crate::{
     exit::ExitCode,
     failure::AtExit,
+    faults::ArmedFault,
     machine::{
         facts::utc_now,
         stalls::{Stall, StallWatch},
@@ -112,6 +113,7 @@ struct Started {
     target: Target,
     load: Load,
     plan: LoadPlan,
+    fault: ArmedFault,
     /// Statements that the service sent while it started: not the trial's.
     queries_before: u64,
 }
@@ -127,17 +129,20 @@ async fn start(session: &Session, spec: &TrialSpec<'_>, folder: &Path) -> Result
         arrival_rate_per_sec: rate,
         seed: spec.seed,
     };
-    let config = setup.config(session)?;
+    let redis = session.stack.redis_addr_under(spec.planned.fault);
+    let config = TargetConfig { redis, ..setup.config(session)? };
     let phases = spec.selection.campaign.lengths();
     let users = load::users_for(rate, campaign.give_up_after());
     let arrivals = (Arrivals::Poisson { rate: PerSec::new(rate)? }, users, phases.arrivals());
     let plan = load::plan(campaign, &config, arrivals, spec.seed);
     session.reset(&config, folder).await.at_exit(ExitCode::Target)?;
+    let fault = ArmedFault::arm(spec.planned.fault, &session.stack).await;
+    let fault = fault.at_exit(ExitCode::Stack)?;
     let target = Target::start(session, &config, folder).await.at_exit(ExitCode::Target)?;
     let load = Load::start(session, &plan, folder).await.at_exit(ExitCode::Generator)?;
     session.admin.start_counting().await?;
     let queries_before = n_queries(&target).await?;
-    Ok(Started { target, load, plan, queries_before })
+    Ok(Started { target, load, plan, fault, queries_before })
 }
 
 /// What is known when the load is over.
@@ -161,7 +166,7 @@ async fn measure(
     progress: &Progress,
     folder: &Path,
 ) -> Result<Finished> {
-    let Started { target, mut load, plan, queries_before } = started;
+    let Started { target, mut load, plan, fault, queries_before } = started;
     let phases = spec.selection.campaign.lengths();
     let origin = Origin::in_future(LEAD);
     write_json(&folder.join("manifest.json"), &manifest(session, spec, &target, &plan, origin))?;
@@ -180,7 +185,7 @@ async fn measure(
     let sampling = sample_until(told_stop, told_pids, origin.monotonic, sources, folder);
     let course = async {
         let watched = (progress, &tell_pids);
-        let course = run_course(session, spec, (&target, &mut load), origin, watched).await;
+        let course = run_course(session, spec, (&target, &mut load, fault), origin, watched).await;
         // Whatever happened: the samplers must not wait for ever.
         tell_stop.send(true).ok();
         course
@@ -212,16 +217,15 @@ async fn measure(
 async fn run_course(
     session: &Session,
     spec: &TrialSpec<'_>,
-    running: (&Target, &mut Load),
+    running: (&Target, &mut Load, ArmedFault),
     origin: Origin,
     watched: (&Progress, &watch::Sender<Pids>),
 ) -> Result<std::result::Result<(Vec<Event>, u64), String>> {
-    let ((target, load), (progress, pids)) = (running, watched);
+    let ((target, load, fault), (progress, pids)) = (running, watched);
     let phases = spec.selection.campaign.lengths();
     let on_phase = |phase: Phase| progress.phase(phase, &phases);
     let on_healed = |stack: &Stack| pids.send_modify(|pids| pids.redis = stack.redis_pid());
     let hooks = Hooks { on_phase: &on_phase, on_healed: &on_healed };
-    let fault = spec.planned.fault;
     let course = run_phases(&session.stack, fault, &phases, origin, hooks);
     let fault_start = phases.start(Phase::Fault);
     let switched = operate(&spec.variant.operator, &target.control, origin, fault_start);

@@ -2,22 +2,23 @@
 
 use lab_core::clock::MonotonicNs;
 
-use super::Injection;
-use crate::stack::{Stack, StackError, probe::Seen};
+use super::{FaultError, Injection};
+use crate::stack::{Stack, probe::Seen};
 
 /// SIGKILL. The kernel closes all sockets at once, and nobody listens any more.
+#[derive(Debug, Default)]
 pub(super) struct Crash;
 
 impl Injection for Crash {
-    async fn inject(&self, stack: &Stack) -> Result<MonotonicNs, StackError> {
-        stack.redis().kill().await
+    async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
+        Ok(stack.redis().kill().await?)
     }
 
     fn is_effect(&self, seen: &Seen) -> bool {
         *seen == Seen::Refused
     }
 
-    async fn heal(&self, stack: &Stack) -> Result<MonotonicNs, StackError> {
-        stack.redis().start().await
+    async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
+        Ok(stack.redis().start().await?)
     }
 }

@@ -3,21 +3,56 @@
 //! One file per fault. The probe is a fresh connection to where the service connects, so it sees
 //! what a new client of the service would see.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use lab_core::{clock::MonotonicNs, scenario::Fault};
 use tokio::time::sleep;
 
 use crate::stack::{
     Stack, StackError,
-    probe::{Seen, ping},
+    probe::{Seen, ask, ping},
 };
 
+mod admin;
+mod bandwidth;
+mod black_hole;
+mod cold;
 mod crash;
+mod database_connections;
+mod database_slow;
+mod expire_hot;
+mod flap;
+mod half_reply;
+mod latency;
+mod loading;
+mod max_clients;
+mod neighbour;
+mod out_of_memory;
+mod partial;
 mod pause;
+mod read_only;
+mod reset;
+mod slow_server;
+mod wire;
 
+use bandwidth::Bandwidth;
+use black_hole::BlackHole;
+use cold::Cold;
 use crash::Crash;
+use database_connections::DatabaseConnections;
+use database_slow::DatabaseSlow;
+use expire_hot::ExpireHot;
+use flap::Flap;
+use half_reply::HalfReply;
+use latency::Latency;
+use loading::Loading;
+use max_clients::MaxClients;
+use out_of_memory::OutOfMemory;
+use partial::Partial;
 use pause::Pause;
+use read_only::ReadOnly;
+use reset::Reset;
+use slow_server::SlowServer;
 
 /// A fault must be seen within this time from the first probe, else the trial is invalid.
 pub const CONFIRM_WITHIN: Duration = Duration::from_millis(250);
@@ -28,14 +63,31 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(2);
 /// Longest wait for the dependency to answer again.
 const HEAL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One way in which Redis goes away.
+/// One way in which Redis goes away, and what it must keep from its start to its end.
 trait Injection {
-    /// Starts the fault; the time right after the system call returned is its origin.
-    async fn inject(&self, stack: &Stack) -> Result<MonotonicNs, StackError>;
-    /// Whether this is what a new client meets while the fault is on.
+    /// Prepares, before the load, what the fault or its probe needs. Users see nothing of it.
+    async fn arm(&mut self, _stack: &Stack) -> Result<(), FaultError> {
+        Ok(())
+    }
+
+    /// Starts the fault; the time right after the call that makes it returned is its origin.
+    async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError>;
+
+    /// What a new client meets now.
+    async fn look(&mut self, stack: &Stack) -> Seen {
+        ping(stack.redis_addr(), PROBE_PATIENCE).await
+    }
+
+    /// Whether that is the fault.
     fn is_effect(&self, seen: &Seen) -> bool;
+
+    /// Whether that is a Redis that is well.
+    fn is_well(&self, seen: &Seen) -> bool {
+        *seen == Seen::Answered
+    }
+
     /// Ends the fault; returns the time right after the call that ends it returned.
-    async fn heal(&self, stack: &Stack) -> Result<MonotonicNs, StackError>;
+    async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError>;
 }
 
 /// What the probe saw, and when.
@@ -47,96 +99,285 @@ pub struct Confirmation {
     pub saw: String,
 }
 
+/// A fault that cannot be made or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// A verb of the server fails.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// Redis takes no connection of the injector.
+    #[error("the injector cannot connect to redis: {source}")]
+    Connect {
+        /// Why.
+        source: redis::RedisError,
+    },
+    /// A fault on the wire, and no proxy on it.
+    #[error("the stack has no proxy between the service and redis")]
+    NoWire,
+    /// PostgreSQL refuses somebody else.
+    #[error("postgres refused a neighbour of the service: {0}")]
+    Neighbour(#[from] tokio_postgres::Error),
+    /// Redis refuses a command of the injector.
+    #[error("redis refused `{command}`: {source}")]
+    Command {
+        /// The command.
+        command: String,
+        /// Why.
+        source: redis::RedisError,
+    },
+}
+
 /// Redis does not answer although the fault was ended.
 #[derive(Debug, thiserror::Error)]
-#[error("redis does not answer {} s after the fault was ended: {saw}", HEAL_TIMEOUT.as_secs())]
+#[error("redis is not well {} s after the fault was ended: {saw}", HEAL_TIMEOUT.as_secs())]
 pub struct NotHealed {
     /// What the last probe saw.
     pub saw: String,
 }
 
-/// Starts the fault. The returned time, right after the system call, is the fault's origin.
-///
-/// **Errors**: Redis is down already, or the signal cannot be sent.
-pub async fn inject(fault: Fault, stack: &Stack) -> Result<MonotonicNs, StackError> {
-    match fault {
-        Fault::Crash => Crash.inject(stack).await,
-        Fault::Pause => Pause.inject(stack).await,
+/// A fault of one trial, from before its start to after its end. Dropping it ends what it has
+/// running; a server that it changed stays changed until the next reset.
+#[derive(Debug)]
+pub struct ArmedFault(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Crash(Crash),
+    Pause(Pause),
+    SlowServer(SlowServer),
+    Cold(Cold),
+    ExpireHot(ExpireHot),
+    Loading(Loading),
+    ReadOnly(ReadOnly),
+    OutOfMemory(OutOfMemory),
+    MaxClients(MaxClients),
+    DatabaseSlow(DatabaseSlow),
+    DatabaseConnections(DatabaseConnections),
+    Latency(Latency),
+    Bandwidth(Bandwidth),
+    BlackHole(BlackHole),
+    Reset(Reset),
+    HalfReply(HalfReply),
+    Partial(Partial),
+    Flap(Flap),
+}
+
+/// The same expression for whichever fault it is.
+macro_rules! with_injection {
+    ($kind:expr, $it:ident => $value:expr) => {
+        match $kind {
+            Kind::Crash($it) => $value,
+            Kind::Pause($it) => $value,
+            Kind::SlowServer($it) => $value,
+            Kind::Cold($it) => $value,
+            Kind::ExpireHot($it) => $value,
+            Kind::Loading($it) => $value,
+            Kind::ReadOnly($it) => $value,
+            Kind::OutOfMemory($it) => $value,
+            Kind::MaxClients($it) => $value,
+            Kind::DatabaseSlow($it) => $value,
+            Kind::DatabaseConnections($it) => $value,
+            Kind::Latency($it) => $value,
+            Kind::Bandwidth($it) => $value,
+            Kind::BlackHole($it) => $value,
+            Kind::Reset($it) => $value,
+            Kind::HalfReply($it) => $value,
+            Kind::Partial($it) => $value,
+            Kind::Flap($it) => $value,
+        }
+    };
+}
+
+impl ArmedFault {
+    /// Prepares `fault` on a stack that was reset and serves nobody yet.
+    ///
+    /// **Errors**: Redis does not take what the fault needs.
+    pub async fn arm(fault: Fault, stack: &Stack) -> Result<Self, FaultError> {
+        let mut kind = Kind::of(fault);
+        with_injection!(&mut kind, it => it.arm(stack).await)?;
+        Ok(Self(kind))
+    }
+
+    /// Starts the fault. The returned time, right after the call that makes it, is the fault's
+    /// origin.
+    ///
+    /// **Errors**: Redis is down already, or cannot be brought into that state.
+    pub async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
+        with_injection!(&mut self.0, it => it.inject(stack).await)
+    }
+
+    /// Looks for the effect of the fault for up to 250 ms.
+    ///
+    /// **Errors**: what the last probe saw instead; the trial is then invalid.
+    pub async fn confirm(&mut self, stack: &Stack) -> Result<Confirmation, Confirmation> {
+        let deadline = MonotonicNs::now().plus(CONFIRM_WITHIN);
+        loop {
+            let (seen, at) = self.look(stack).await;
+            let confirmation = Confirmation { at, saw: seen.to_string() };
+            if with_injection!(&self.0, it => it.is_effect(&seen)) {
+                return Ok(confirmation);
+            }
+            if deadline <= at {
+                return Err(confirmation);
+            }
+            sleep(PROBE_INTERVAL).await;
+        }
+    }
+
+    /// Ends the fault. Returns the time right after the call that ends it returned: after a crash,
+    /// that of the start, which itself waits for the first answer.
+    ///
+    /// **Errors**: Redis cannot be started, continued or set back.
+    pub async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
+        with_injection!(&mut self.0, it => it.heal(stack).await)
+    }
+
+    /// Waits until a new client finds Redis well: the end of the fault window.
+    ///
+    /// **Errors**: it does not, for 30 s.
+    pub async fn confirm_healed(&mut self, stack: &Stack) -> Result<Confirmation, NotHealed> {
+        let deadline = MonotonicNs::now().plus(HEAL_TIMEOUT);
+        loop {
+            let (seen, at) = self.look(stack).await;
+            if with_injection!(&self.0, it => it.is_well(&seen)) {
+                return Ok(Confirmation { at, saw: seen.to_string() });
+            }
+            if deadline <= at {
+                return Err(NotHealed { saw: seen.to_string() });
+            }
+            sleep(PROBE_INTERVAL).await;
+        }
+    }
+
+    /// What a new client meets, and when that was known.
+    async fn look(&mut self, stack: &Stack) -> (Seen, MonotonicNs) {
+        let seen = with_injection!(&mut self.0, it => it.look(stack).await);
+        (seen, MonotonicNs::now())
     }
 }
 
-/// Looks for the effect of the fault for up to 250 ms.
-///
-/// **Errors**: what the last probe saw instead; the trial is then invalid.
-pub async fn confirm(fault: Fault, stack: &Stack) -> Result<Confirmation, Confirmation> {
-    let deadline = MonotonicNs::now().plus(CONFIRM_WITHIN);
-    loop {
-        let seen = ping(stack.redis_addr(), PROBE_PATIENCE).await;
-        let at = MonotonicNs::now();
-        let confirmation = Confirmation { at, saw: seen.to_string() };
-        if is_effect(fault, &seen) {
-            return Ok(confirmation);
+impl Kind {
+    fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::Crash => Self::Crash(Crash),
+            Fault::Pause => Self::Pause(Pause),
+            Fault::SlowServer => Self::SlowServer(SlowServer::default()),
+            Fault::Cold => Self::Cold(Cold),
+            Fault::ExpireHot => Self::ExpireHot(ExpireHot::default()),
+            Fault::Loading => Self::Loading(Loading),
+            Fault::ReadOnly => Self::ReadOnly(ReadOnly),
+            Fault::OutOfMemory => Self::OutOfMemory(OutOfMemory),
+            Fault::MaxClients => Self::MaxClients(MaxClients::default()),
+            Fault::DatabaseSlow => Self::DatabaseSlow(DatabaseSlow::default()),
+            Fault::DatabaseConnections => Self::DatabaseConnections(DatabaseConnections::default()),
+            Fault::Latency => Self::Latency(Latency),
+            Fault::Bandwidth => Self::Bandwidth(Bandwidth),
+            Fault::BlackHole => Self::BlackHole(BlackHole),
+            Fault::Reset => Self::Reset(Reset),
+            Fault::HalfReply => Self::HalfReply(HalfReply),
+            Fault::Partial => Self::Partial(Partial),
+            Fault::Flap => Self::Flap(Flap::default()),
         }
-        if deadline <= at {
-            return Err(confirmation);
-        }
-        sleep(PROBE_INTERVAL).await;
     }
 }
 
-/// Ends the fault. Returns the time right after the call that ends it returned: after a crash,
-/// that of the start, which itself waits for the first answer.
-///
-/// **Errors**: Redis cannot be started or continued.
-pub async fn heal(fault: Fault, stack: &Stack) -> Result<MonotonicNs, StackError> {
-    match fault {
-        Fault::Crash => Crash.heal(stack).await,
-        Fault::Pause => Pause.heal(stack).await,
-    }
+/// What `look` sees, told to be late when it took at least `late`.
+async fn timed(late: Duration, look: impl Future<Output = Seen>) -> Seen {
+    let asked_at = MonotonicNs::now();
+    let seen = look.await;
+    let after = Duration::from_nanos(MonotonicNs::now().since(asked_at).max(0).unsigned_abs());
+    if seen == Seen::Answered && late <= after { Seen::Late { after } } else { seen }
 }
 
-/// Waits until a new client is answered: the end of the fault window.
-///
-/// **Errors**: it is not, for 30 s.
-pub async fn confirm_healed(_fault: Fault, stack: &Stack) -> Result<Confirmation, NotHealed> {
-    let deadline = MonotonicNs::now().plus(HEAL_TIMEOUT);
-    loop {
-        let seen = ping(stack.redis_addr(), PROBE_PATIENCE).await;
-        let at = MonotonicNs::now();
-        if seen == Seen::Answered {
-            return Ok(Confirmation { at, saw: seen.to_string() });
-        }
-        if deadline <= at {
-            return Err(NotHealed { saw: seen.to_string() });
-        }
-        sleep(PROBE_INTERVAL).await;
-    }
-}
-
-fn is_effect(fault: Fault, seen: &Seen) -> bool {
-    match fault {
-        Fault::Crash => Crash.is_effect(seen),
-        Fault::Pause => Pause.is_effect(seen),
-    }
+/// What a new client meets that writes a key of its own, which is gone a second later.
+async fn write_probe(stack: &Stack) -> Seen {
+    let write = ["SET", "outage-lab:probe", "1", "PX", "1000"];
+    ask(stack.redis_addr(), &write, PROBE_PATIENCE).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn replied(line: &str) -> Seen {
+        Seen::Replied(line.to_owned())
+    }
+
+    /// What a new client can meet, in the order of the columns below.
+    fn all_seen() -> [Seen; 17] {
+        [
+            Seen::Answered,
+            Seen::Refused,
+            Seen::Silent,
+            Seen::Late { after: Duration::from_millis(90) },
+            Seen::Other("the connection broke".into()),
+            replied("+OK"),
+            replied("$-1"),
+            replied("-LOADING Redis is loading the dataset in memory"),
+            replied("-READONLY You can't write against a read only replica."),
+            replied("-OOM command not allowed when used memory > 'maxmemory'."),
+            replied("-ERR max number of clients reached"),
+            Seen::Refused.with_neighbours(50),
+            Seen::Refused.with_neighbours(0),
+            Seen::NoHandshake,
+            Seen::Broken,
+            Seen::Half,
+            Seen::Some { n_failed: 20, n: 64 },
+        ]
+    }
+
     #[test]
-    fn each_fault_has_an_effect_of_its_own() {
-        let table = [
-            (Fault::Crash, Seen::Refused, true),
-            (Fault::Crash, Seen::Silent, false),
-            (Fault::Crash, Seen::Answered, false),
-            (Fault::Pause, Seen::Silent, true),
-            (Fault::Pause, Seen::Refused, false),
-            (Fault::Pause, Seen::Answered, false),
-            (Fault::Pause, Seen::Other("the connection broke".into()), false),
-        ];
-        for (fault, seen, expected) in table {
-            assert_eq!(is_effect(fault, &seen), expected, "{fault}: {seen}");
+    fn each_fault_is_told_by_one_effect_and_by_no_other() {
+        for (fault, effect) in [
+            (Fault::Crash, 1),
+            (Fault::Pause, 2),
+            (Fault::SlowServer, 3),
+            (Fault::Cold, 6),
+            (Fault::Loading, 7),
+            (Fault::ReadOnly, 8),
+            (Fault::OutOfMemory, 9),
+            (Fault::MaxClients, 10),
+            (Fault::DatabaseSlow, 11),
+            (Fault::Latency, 3),
+            (Fault::Bandwidth, 3),
+            (Fault::BlackHole, 13),
+            (Fault::Reset, 14),
+            (Fault::Flap, 14),
+            (Fault::HalfReply, 15),
+            (Fault::Partial, 16),
+        ] {
+            let kind = Kind::of(fault);
+            for (at, seen) in all_seen().iter().enumerate() {
+                let told = with_injection!(&kind, it => it.is_effect(seen));
+                assert_eq!(told, at == effect, "{fault}: {seen}");
+            }
         }
+    }
+
+    #[test]
+    fn no_effect_is_taken_for_health() {
+        for fault in Fault::ALL {
+            let kind = Kind::of(fault);
+            for seen in all_seen() {
+                let (effect, well) =
+                    with_injection!(&kind, it => (it.is_effect(&seen), it.is_well(&seen)));
+                // An emptied cache is well, as far as can be told: it answers.
+                assert!(!(effect && well) || fault == Fault::Cold, "{fault}: {seen}");
+            }
+            let failed = [Seen::Refused, Seen::Silent, replied("-LOADING")];
+            for seen in failed {
+                assert!(!with_injection!(&kind, it => it.is_well(&seen)), "{fault}: {seen}");
+            }
+        }
+    }
+
+    // Half of the hottest keys, and one fewer.
+    #[test]
+    fn hot_keys_are_gone_when_fewer_than_half_are_there() {
+        let hot = ExpireHot::of(vec!["key".to_owned(); 10]);
+        assert!(hot.is_effect(&replied(":4")));
+        assert!(!hot.is_effect(&replied(":5")));
+        assert!(!hot.is_effect(&Seen::Answered));
+        assert!(hot.is_well(&replied(":5")) && !hot.is_well(&Seen::Refused));
     }
 }

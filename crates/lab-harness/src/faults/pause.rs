@@ -2,22 +2,23 @@
 
 use lab_core::clock::MonotonicNs;
 
-use super::Injection;
-use crate::stack::{Stack, StackError, probe::Seen};
+use super::{FaultError, Injection};
+use crate::stack::{Stack, probe::Seen};
 
 /// SIGSTOP. The kernel goes on to complete handshakes up to the backlog, and nothing answers.
+#[derive(Debug, Default)]
 pub(super) struct Pause;
 
 impl Injection for Pause {
-    async fn inject(&self, stack: &Stack) -> Result<MonotonicNs, StackError> {
-        stack.redis().pause().await
+    async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
+        Ok(stack.redis().pause().await?)
     }
 
     fn is_effect(&self, seen: &Seen) -> bool {
         *seen == Seen::Silent
     }
 
-    async fn heal(&self, stack: &Stack) -> Result<MonotonicNs, StackError> {
-        stack.redis().resume().await
+    async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
+        Ok(stack.redis().resume().await?)
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     exit::ExitCode,
     machine::{cpu_quota::CpuQuotaError, ports::NoFreePort, run_dir::RunDirectoryError},
     process::{child::SignalError, spawn::SpawnError},
+    wire::ProxyError,
 };
 
 /// A stack that cannot be brought up, or a verb that cannot be done.
@@ -34,6 +35,9 @@ pub enum StackError {
     /// No ports.
     #[error(transparent)]
     Ports(#[from] NoFreePort),
+    /// The proxy cannot listen.
+    #[error(transparent)]
+    Wire(#[from] ProxyError),
     /// The database cannot be made smaller.
     #[error(transparent)]
     CpuQuota(#[from] CpuQuotaError),
@@ -100,6 +104,7 @@ impl StackError {
             Self::RunDirectory(_) => ExitCode::Storage,
             Self::Docker { .. }
             | Self::Ports(_)
+            | Self::Wire(_)
             | Self::Spawn(_)
             | Self::Signal(_)
             | Self::DidNotStart { .. }

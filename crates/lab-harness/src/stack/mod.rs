@@ -23,11 +23,12 @@ pub use error::StackError;
 pub use install::InstallPolicy;
 pub use server::Server;
 
-use lab_core::units::Ratio;
+use lab_core::{scenario::Fault, units::Ratio};
 
 use crate::{
     machine::{cpus::CpuPlan, ports, run_dir::RunDirectory},
     process::Spawner,
+    wire::Proxy,
 };
 use binaries::Binaries;
 use choice::Chosen;
@@ -65,6 +66,8 @@ pub struct StackFacts {
 pub struct Stack {
     redis: Server,
     postgres: Server,
+    /// Only where a fault needs it.
+    wire: Option<Proxy>,
     facts: StackFacts,
 }
 
@@ -132,7 +135,7 @@ impl Stack {
             ("postgres".to_owned(), postgres.origin().to_owned()),
         ]);
         let facts = StackFacts { backend, reason: chosen.reason, versions, servers };
-        Ok(Self { redis, postgres, facts })
+        Ok(Self { redis, postgres, wire: None, facts })
     }
 
     /// Stops both servers and removes what they leave in the system: containers, and the shared
@@ -165,6 +168,24 @@ impl Stack {
         self.postgres.address()
     }
 
+    /// Puts a proxy beside Redis, for faults on the wire. **Errors**: no port.
+    pub fn lay_wire(&mut self) -> Result<(), StackError> {
+        self.wire = Some(Proxy::start(self.redis_addr())?);
+        Ok(())
+    }
+
+    /// The proxy; `None`: no fault of the run needs it.
+    pub fn wire(&self) -> Option<&Proxy> {
+        self.wire.as_ref()
+    }
+
+    /// Where the service connects to Redis in a trial of `fault`: through the proxy if the fault is
+    /// on the wire, in the baseline too, and else straight.
+    pub fn redis_addr_under(&self, fault: Fault) -> SocketAddr {
+        let wire = self.wire().filter(|_| fault.is_on_wire());
+        wire.map_or_else(|| self.redis_addr(), Proxy::address)
+    }
+
     /// How the lab connects: superuser `lab`, for whom connections are reserved.
     pub fn admin_url(&self) -> String {
         postgres::url(self.postgres_addr(), postgres::ADMIN, postgres::TARGET)
@@ -173,6 +194,11 @@ impl Stack {
     /// How the service connects: role `storefront`, owner of the database of the same name.
     pub fn target_url(&self) -> String {
         postgres::url(self.postgres_addr(), postgres::TARGET, postgres::TARGET)
+    }
+
+    /// How somebody else connects to the same server: role `neighbour`, which owns nothing.
+    pub fn neighbour_url(&self) -> String {
+        postgres::url(self.postgres_addr(), postgres::NEIGHBOUR, "postgres")
     }
 
     /// Redis' process as this machine counts; `None` while it is down.

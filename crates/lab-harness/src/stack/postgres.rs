@@ -11,6 +11,8 @@ use super::error::StackError;
 pub const ADMIN: &str = "lab";
 /// The role that the service connects as, and the database it owns.
 pub const TARGET: &str = "storefront";
+/// A role of somebody else who uses the same server, for faults.
+pub const NEIGHBOUR: &str = "neighbour";
 /// Longest wait for one statement of the set-up or one probe.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -77,13 +79,15 @@ pub async fn select_one(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Makes the service's role, its database and the extension that counts statements. What exists
+/// Makes the service's role, that of a neighbour, the service's database and the extension that counts statements. What exists
 /// is left as it is. **Errors**: a statement is refused.
 pub async fn set_up(address: SocketAddr) -> Result<(), StackError> {
     let role = format!("CREATE ROLE {TARGET} LOGIN");
+    let neighbour = format!("CREATE ROLE {NEIGHBOUR} LOGIN");
     let database = format!("CREATE DATABASE {TARGET} OWNER {TARGET}");
     let steps = [
         ("postgres", role.as_str()),
+        ("postgres", neighbour.as_str()),
         ("postgres", database.as_str()),
         (TARGET, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements"),
     ];

@@ -19,6 +19,33 @@ pub enum Seen {
     Refused,
     /// Connected, and nothing came back in time.
     Silent,
+    /// Connected, and PING was answered with PONG after a time that a healthy Redis never takes.
+    Late {
+        /// How long it took.
+        after: Duration,
+    },
+    /// The handshake is never completed: nobody is there.
+    NoHandshake,
+    /// Connected, and the connection was closed or reset without an answer.
+    Broken,
+    /// Connected, and the answer to PING stopped before its end.
+    Half,
+    /// Of several commands on one connection some were answered with an error.
+    Some {
+        /// How many.
+        n_failed: usize,
+        /// Of how many.
+        n: usize,
+    },
+    /// Redis as told, while somebody else uses the database.
+    WithNeighbours {
+        /// What Redis did.
+        redis: Box<Seen>,
+        /// How many of somebody else's connections count.
+        n: usize,
+    },
+    /// Something else was answered: the first line of it, as Redis' protocol writes it.
+    Replied(String),
     /// Something else, in words.
     Other(String),
 }
@@ -29,48 +56,141 @@ impl std::fmt::Display for Seen {
             Self::Answered => f.write_str("PING answered"),
             Self::Refused => f.write_str("connection refused"),
             Self::Silent => f.write_str("connected, no answer to PING"),
+            Self::Late { after } => write!(f, "PING answered after {} ms", after.as_millis()),
+            Self::NoHandshake => f.write_str("the handshake was not completed"),
+            Self::Broken => f.write_str("the connection broke"),
+            Self::Half => f.write_str("the answer stopped before its end"),
+            Self::Some { n_failed, n } => write!(f, "{n_failed} of {n} commands failed"),
+            Self::WithNeighbours { redis, n } => {
+                write!(f, "{redis}, {n} of somebody else's connections to PostgreSQL")
+            }
+            Self::Replied(line) => write!(f, "answered with `{line}`"),
             Self::Other(words) => f.write_str(words),
         }
+    }
+}
+
+impl Seen {
+    /// The same beside `n` connections of somebody else's to the database.
+    pub fn with_neighbours(self, n: usize) -> Self {
+        Self::WithNeighbours { redis: Box::new(self), n }
     }
 }
 
 /// Connects to Redis at `address` and sends PING. The connection and the answer may each take
 /// `patience`. **Cancellation**: the connection is closed.
 pub async fn ping(address: SocketAddr, patience: Duration) -> Seen {
+    match ask(address, &["PING"], patience).await {
+        Seen::Replied(line) if line == "+PONG" => Seen::Answered,
+        seen => seen,
+    }
+}
+
+/// Connects to Redis at `address` and sends one command. The connection and the first line of the
+/// answer may each take `patience`. **Cancellation**: the connection is closed.
+pub async fn ask(address: SocketAddr, command: &[impl AsRef<str>], patience: Duration) -> Seen {
+    let is_whole = |reply: &[u8]| contains(reply, b"\r\n");
+    match talk(address, &encoded(command), is_whole, patience).await {
+        Ok(reply) => Seen::Replied(reply.lines().next().unwrap_or_default().to_owned()),
+        Err(seen) => seen,
+    }
+}
+
+/// Reads the value of `key` to its end. The connection and the answer may each take `patience`.
+/// **Cancellation**: the connection is closed.
+pub async fn fetch(address: SocketAddr, key: &str, patience: Duration) -> Seen {
+    // The length, the value, and the end of its line.
+    let is_whole = |reply: &[u8]| {
+        let header = reply.iter().position(|it| *it == b'\n').map(|it| it + 1);
+        let length = header.and_then(|it| std::str::from_utf8(&reply[1..it]).ok());
+        let length = length.and_then(|it| it.trim_end().parse::<usize>().ok());
+        header.zip(length).is_some_and(|(header, length)| header + length + 2 <= reply.len())
+    };
+    match talk(address, &encoded(&["GET", key]), is_whole, patience).await {
+        Ok(_) => Seen::Answered,
+        Err(seen) => seen,
+    }
+}
+
+/// Sends `n` PINGs at once on one connection and counts the errors among the answers. The
+/// connection and all answers may each take `patience`. **Cancellation**: the connection is closed.
+pub async fn ping_often(address: SocketAddr, n: usize, patience: Duration) -> Seen {
+    let is_whole = |reply: &[u8]| reply.iter().filter(|it| **it == b'\n').count() == n;
+    match talk(address, &encoded(&["PING"]).repeat(n), is_whole, patience).await {
+        Ok(reply) => {
+            Seen::Some { n_failed: reply.lines().filter(|it| it.starts_with('-')).count(), n }
+        }
+        Err(seen) => seen,
+    }
+}
+
+/// Connects, sends `request` and reads until the answer is whole. **Errors**: what was met instead.
+async fn talk(
+    address: SocketAddr,
+    request: &[u8],
+    is_whole: impl Fn(&[u8]) -> bool,
+    patience: Duration,
+) -> Result<String, Seen> {
     let mut stream = match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Seen::Refused,
-        Ok(Err(error)) => return Seen::Other(format!("cannot connect: {error}")),
-        Err(_) => return Seen::Other("the handshake was not completed".to_owned()),
+        Ok(Err(error)) => return Err(broken(&error)),
+        Err(_) => return Err(Seen::NoHandshake),
     };
-    match timeout(patience, exchange(&mut stream, b"*1\r\n$4\r\nPING\r\n", b"\r\n")).await {
-        Ok(Ok(reply)) if reply == "+PONG\r\n" => Seen::Answered,
-        Ok(Ok(reply)) => Seen::Other(format!("PING was answered with `{}`", reply.trim_end())),
-        Ok(Err(error)) => Seen::Other(format!("the connection broke: {error}")),
-        Err(_) => Seen::Silent,
+    let mut reply = Vec::new();
+    match timeout(patience, exchange(&mut stream, request, &is_whole, &mut reply)).await {
+        Ok(Ok(())) => Ok(String::from_utf8_lossy(&reply).into_owned()),
+        Ok(Err(error)) => Err(broken(&error)),
+        Err(_) if reply.is_empty() => Err(Seen::Silent),
+        Err(_) => Err(Seen::Half),
     }
+}
+
+fn broken(error: &io::Error) -> Seen {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Seen::Refused,
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Seen::Broken,
+        _ => Seen::Other(error.to_string()),
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|it| it == part)
+}
+
+/// A command as Redis' protocol writes it: an array of bulk strings.
+fn encoded(command: &[impl AsRef<str>]) -> Vec<u8> {
+    let mut text = format!("*{}\r\n", command.len());
+    for word in command.iter().map(AsRef::as_ref) {
+        text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    text.into_bytes()
 }
 
 /// The version of the Redis at `address`. **Errors**: it does not tell it within 5 s.
 pub async fn redis_version(address: SocketAddr) -> Result<String, StackError> {
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        exchange(&mut stream, b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n", b"redis_git_sha1").await
-    };
-    let reply = timeout(Duration::from_secs(5), ask).await;
-    let text = reply.ok().and_then(io::Result::ok).unwrap_or_default();
+    let is_whole = |reply: &[u8]| contains(reply, b"redis_git_sha1");
+    let info = encoded(&["INFO", "server"]);
+    let text = talk(address, &info, is_whole, Duration::from_secs(5)).await.unwrap_or_default();
     let version = text.lines().find_map(|line| line.strip_prefix("redis_version:"));
     version.map(str::to_owned).ok_or(StackError::NoVersion { name: "redis" })
 }
 
-/// Sends `request` and reads until `end` has come.
-async fn exchange(stream: &mut TcpStream, request: &[u8], end: &[u8]) -> io::Result<String> {
-    stream.write_all(request).await?;
-    let mut reply = Vec::new();
-    while !reply.windows(end.len()).any(|it| it == end) {
-        if stream.read_buf(&mut reply).await? == 0 {
+/// Sends `request` and reads into `reply` until it is whole. What a server says before it closes the
+/// connection is read even where it closes too early to be asked.
+async fn exchange(
+    stream: &mut TcpStream,
+    request: &[u8],
+    is_whole: impl Fn(&[u8]) -> bool,
+    reply: &mut Vec<u8>,
+) -> io::Result<()> {
+    let sent = stream.write_all(request).await;
+    while !is_whole(reply) {
+        if stream.read_buf(reply).await? == 0 {
+            sent?;
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(String::from_utf8_lossy(&reply).into_owned())
+    Ok(())
 }

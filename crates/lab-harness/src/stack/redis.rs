@@ -1,20 +1,27 @@
 //! What Redis is started with, the same on both backends.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
-/// Arguments of `redis-server`: loopback only, nothing on disk, so that a restart is an empty one.
-pub fn arguments(address: SocketAddr) -> Vec<String> {
+/// Settings of the next start that a fault asks for; empty otherwise. In the server's folder.
+pub const SETTINGS_FILE: &str = "redis.conf";
+/// A snapshot, where a fault had one made. In the server's folder.
+pub const SNAPSHOT_FILE: &str = "dump.rdb";
+
+/// Arguments of `redis-server`, whose folder is `folder`: loopback only, and no snapshot that
+/// nobody asked for, so that a restart is an empty one. It counts how often each key is read, so
+/// that a fault can tell the hottest; without a `maxmemory` the policy evicts nothing.
+pub fn arguments(address: SocketAddr, folder: &Path) -> Vec<String> {
     let (host, port) = (address.ip().to_string(), address.port().to_string());
-    [
-        ["--bind", &host],
-        ["--port", &port],
-        ["--protected-mode", "yes"],
-        ["--daemonize", "no"],
-        ["--save", ""],
-        ["--appendonly", "no"],
-    ]
-    .into_iter()
-    .flatten()
-    .map(str::to_owned)
-    .collect()
+    let settings = folder.join(SETTINGS_FILE).display().to_string();
+    [settings.as_str()]
+        .into_iter()
+        .chain(["--bind", &host])
+        .chain(["--port", &port])
+        .chain(["--protected-mode", "yes"])
+        .chain(["--daemonize", "no"])
+        .chain(["--save", ""])
+        .chain(["--appendonly", "no"])
+        .chain(["--maxmemory-policy", "allkeys-lfu"])
+        .map(str::to_owned)
+        .collect()
 }

@@ -1,9 +1,11 @@
 //! One server of the stack and what can be done to it, whatever the backend.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    io,
     net::SocketAddr,
     num::NonZeroU32,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,7 +25,11 @@ use super::{
     redis,
 };
 use crate::{
-    machine::{cpu_quota::CpuGroup, cpus::CpuPlan, run_dir::RunDirectory},
+    machine::{
+        cpu_quota::CpuGroup,
+        cpus::CpuPlan,
+        run_dir::{RunDirectory, RunDirectoryError},
+    },
     process::{ChildSpec, Spawner},
 };
 
@@ -64,6 +70,8 @@ pub struct Server {
     kind: Kind,
     address: SocketAddr,
     origin: String,
+    /// Its folder as this machine sees it.
+    folder: PathBuf,
     log: PathBuf,
     runner: Runner,
 }
@@ -73,11 +81,28 @@ impl Server {
     ///
     /// **Errors**: it runs already, it ends before it answers, or it does not answer within 60 s.
     pub async fn start(&self) -> Result<MonotonicNs, StackError> {
-        match &self.runner {
-            Runner::Process(it) => it.start().await?,
-            Runner::Container(it) => it.start().await?,
-        }
+        self.launch().await?;
         self.wait_until_ready().await
+    }
+
+    /// Starts it and does not wait for an answer. **Errors**: it runs already.
+    pub async fn launch(&self) -> Result<(), StackError> {
+        match &self.runner {
+            Runner::Process(it) => it.start().await,
+            Runner::Container(it) => it.start().await,
+        }
+    }
+
+    /// Settings of Redis' next starts, one on a line, beside those that it always has; PostgreSQL
+    /// does not read them. **Errors**: they cannot be written.
+    pub fn set_start_settings(&self, lines: &str) -> Result<(), StackError> {
+        let path = self.folder.join(redis::SETTINGS_FILE);
+        // Its user need not be the lab's.
+        let write = || {
+            fs::write(&path, lines)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o644))
+        };
+        write().map_err(|source| RunDirectoryError::Write { path: path.clone(), source }.into())
     }
 
     /// Ends it in order and waits for the end: SIGTERM for Redis, SIGQUIT for PostgreSQL, SIGKILL
@@ -123,13 +148,30 @@ impl Server {
         }
     }
 
-    /// Kills it if it runs, starts it again with an empty memory, and returns the time of its first
-    /// answer. **Errors**: as [`Self::start`].
+    /// Kills it if it runs, starts it again with an empty memory and its usual settings, and returns
+    /// the time of its first answer. PostgreSQL keeps its data.
+    ///
+    /// **Errors**: as [`Self::start`].
     pub async fn restart_cold(&self) -> Result<MonotonicNs, StackError> {
         if self.is_running().await {
             self.kill().await?;
         }
+        if self.kind == Kind::Redis {
+            self.set_start_settings("")?;
+            self.forget_snapshot()?;
+        }
         self.start().await
+    }
+
+    /// **Errors**: there is a snapshot and it cannot be removed.
+    fn forget_snapshot(&self) -> Result<(), StackError> {
+        let path = self.folder.join(redis::SNAPSHOT_FILE);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(RunDirectoryError::Write { path, source }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether it answers in its own protocol now; else what was seen instead.
@@ -236,12 +278,12 @@ pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Se
     let user = install::server_user();
     let folder = run_dir.subfolder("redis", user)?;
     let log = folder.join("redis.log");
-    let arguments = redis::arguments(address);
+    let arguments = |folder: &Path| redis::arguments(address, folder);
     let (origin, runner) = match programs {
         Programs::Process(binaries) => {
             let spec = ChildSpec {
-                args: arguments.into_iter().map(Into::into).collect(),
-                cwd: Some(folder),
+                args: arguments(&folder).into_iter().map(Into::into).collect(),
+                cwd: Some(folder.clone()),
                 cpus: layout.cpus.others.clone(),
                 run_as: user,
                 ..ChildSpec::logged(&binaries.redis_server, &log)
@@ -251,13 +293,13 @@ pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Se
             (binaries.redis_server.display().to_string(), Runner::Process(Box::new(server)))
         }
         Programs::Docker(images) => {
-            let line =
-                format!("exec redis-server {} >>{FOLDER}/redis.log 2>&1", quoted(&arguments));
+            let arguments = quoted(&arguments(Path::new(FOLDER)));
+            let line = format!("exec redis-server {arguments} >>{FOLDER}/redis.log 2>&1");
             let spec = ContainerSpec {
                 name: "redis",
                 image: images.redis.clone(),
                 line,
-                folder,
+                folder: folder.clone(),
                 cpus: layout.cpus.others.clone(),
                 cpu_quota: None,
                 run_id: run_dir.id().to_owned(),
@@ -267,7 +309,9 @@ pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Se
             (server.image().to_owned(), Runner::Container(Box::new(server)))
         }
     };
-    Ok(Server { kind: Kind::Redis, address, origin, log, runner })
+    let server = Server { kind: Kind::Redis, address, origin, folder, log, runner };
+    server.set_start_settings("")?;
+    Ok(server)
 }
 
 /// Prepares PostgreSQL, which is not started yet: makes its cluster, or has the container make it.
@@ -316,7 +360,7 @@ pub(super) async fn postgres(
                 name: "postgres",
                 image: images.postgres.clone(),
                 line,
-                folder,
+                folder: folder.clone(),
                 cpus: layout.cpus.postgres.clone(),
                 cpu_quota: layout.postgres_cpu_quota,
                 run_id: run_dir.id().to_owned(),
@@ -326,7 +370,7 @@ pub(super) async fn postgres(
             (server.image().to_owned(), Runner::Container(Box::new(server)))
         }
     };
-    Ok(Server { kind: Kind::Postgres, address, origin, log, runner })
+    Ok(Server { kind: Kind::Postgres, address, origin, folder, log, runner })
 }
 
 /// Makes an empty cluster. **Errors**: `initdb` fails; its last line is quoted.

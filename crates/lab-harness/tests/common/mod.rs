@@ -1,6 +1,11 @@
 //! What the tests against real servers share: a run of their own, and small clients.
 
-#![allow(dead_code, reason = "each test program uses its part of this module")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test program uses its part of this module"
+)]
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -16,6 +21,25 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::NoTls;
+
+/// The same cases for each backend.
+macro_rules! on_both_backends {
+    ($($case:ident),* $(,)?) => {
+        mod process {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(super::BackendChoice::Process).await;
+            })*
+        }
+        mod docker_engine {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(super::BackendChoice::Docker).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_backends;
 
 /// Longest wait for anything in these tests; only a failure ever takes so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
