@@ -20,6 +20,10 @@ pub const RATIO_MARGIN: f64 = 0.02;
 /// that change nothing about product pages lie 0.15 and 0.13 below their base where the database
 /// is at its capacity (`session-cookie`, `session-database` under crash).
 pub const RATIO_MARGIN_FEW_PAIRS: f64 = 0.2;
+/// The same with fewer pairs where one of the two ratios is at its [`CEILING`]. There a trial has no
+/// noise (five trials of `playbook-one-minute`: 1.000 in each), so that the difference has that of
+/// one trial and not of two: 0.2 / √2.
+pub const RATIO_MARGIN_FEW_PAIRS_AT_CEILING: f64 = 0.14;
 /// p99 within this factor is the same in practice. Chosen.
 pub const P99_FACTOR: f64 = 1.5;
 /// The same with fewer pairs. Chosen: where three pairs of the committed campaign tell nothing,
@@ -253,10 +257,15 @@ fn paired_ratio(
     let (with, without): (Vec<f64>, Vec<f64>) =
         pairs.iter().filter_map(|(with, without)| ratio(with).zip(ratio(without))).unzip();
     let gains: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
-    let margin = if gains.len() < N_PAIRS_ENOUGH { RATIO_MARGIN_FEW_PAIRS } else { RATIO_MARGIN };
+    let (with, without) = (median(&with)?, median(&without)?);
+    let margin = match (gains.len() < N_PAIRS_ENOUGH, CEILING <= with.max(without)) {
+        (false, _) => RATIO_MARGIN,
+        (true, false) => RATIO_MARGIN_FEW_PAIRS,
+        (true, true) => RATIO_MARGIN_FEW_PAIRS_AT_CEILING,
+    };
     Some(PairedRatio {
-        with: median(&with)?,
-        without: median(&without)?,
+        with,
+        without,
         difference: median(&gains)?,
         difference_min: gains.iter().copied().reduce(f64::min)?,
         difference_max: gains.iter().copied().reduce(f64::max)?,

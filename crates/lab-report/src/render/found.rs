@@ -7,6 +7,7 @@ use crate::analysis::{
     effect::{
         CEILING, Comparison, Effect, Finding, Incomparable, JudgedBy, N_PAIRS_ENOUGH, P99_FACTOR,
         P99_FACTOR_FEW_PAIRS, PairedRatio, PairedTime, RATIO_MARGIN, RATIO_MARGIN_FEW_PAIRS,
+        RATIO_MARGIN_FEW_PAIRS_AT_CEILING,
     },
     statistics::{Bound, float},
 };
@@ -182,7 +183,8 @@ pub(super) fn rule() -> String {
         "A variant is compared with its base in pairs: the trials of one number, which met the \
          same arrivals. \"Helped\" and \"made it worse\" need every pair on one side, and a median \
          difference of the goodput ratio above {RATIO_MARGIN} ({RATIO_MARGIN_FEW_PAIRS} with \
-         fewer than {N_PAIRS_ENOUGH} pairs, and then it says in how many trials). Where goodput \
+         fewer than {N_PAIRS_ENOUGH} pairs, {RATIO_MARGIN_FEW_PAIRS_AT_CEILING} if one of the two \
+         is at least {CEILING}; and then it says in how many trials). Where goodput \
          tells no difference, the served ratio of all routes is asked in the same way; where \
          goodput is at least {CEILING} with and without the variant, p99 while the fault is on, \
          by a factor above {P99_FACTOR} ({P99_FACTOR_FEW_PAIRS} with fewer pairs). \"Mixed\" is a \

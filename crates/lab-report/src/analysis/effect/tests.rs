@@ -99,6 +99,16 @@ fn fewer_than_three_pairs_need_the_wider_margin() {
     assert_eq!(by_goodput(&[(0.4, 0.5), (0.6, 0.5)]), Finding::NoDifference);
 }
 
+// At the ceiling of 0.99 a trial has no noise, so a difference of 0.15 against it tells something; a
+// hundredth below, both are noisy.
+#[test]
+fn fewer_than_three_pairs_need_less_against_a_ratio_at_its_ceiling() {
+    assert_eq!(by_goodput(&[(1.0, 0.85)]), Finding::Helped);
+    assert_eq!(by_goodput(&[(0.84, 0.99)]), Finding::MadeItWorse);
+    assert_eq!(by_goodput(&[(1.0, 0.86)]), Finding::NoDifference);
+    assert_eq!(by_goodput(&[(0.98, 0.83)]), Finding::NoDifference);
+}
+
 // Medians of 0.7, 0.9, 0.5 and 0.6, 0.6, 0.6; differences +0.1, +0.3, −0.1, median +0.1.
 #[test]
 fn the_figures_are_medians_over_the_pairs() {
