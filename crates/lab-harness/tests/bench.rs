@@ -138,7 +138,8 @@ fn a_storefront_that_dies_makes_the_trial_invalid_and_it_is_run_again() {
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     let mut run = Lab::smoke(&out).start();
-    run.wait_for(": baseline");
+    // With the fault on, so that the next attempt finds Redis down.
+    run.wait_for(": fault");
     kill(&scratch, "storefront serve");
     run.wait_for("running its block again");
     assert!(run.said.contains("storefront"), "{}", run.said);

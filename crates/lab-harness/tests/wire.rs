@@ -119,3 +119,20 @@ async fn the_end_of_a_connection_goes_through_in_both_directions() {
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     stack.stop().await.unwrap();
 }
+
+#[path = "../fuzz/invariants.rs"]
+mod invariants;
+
+/// The corpus of the fuzz target, and every beginning of each entry.
+#[test]
+fn the_corpus_of_the_fuzz_target_is_read_without_a_panic() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/frames");
+    let mut n_entries = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        (0..=bytes.len().min(200)).for_each(|n| invariants::hold_for(&bytes[..n]));
+        invariants::hold_for(&bytes);
+        n_entries += 1;
+    }
+    assert!(10 <= n_entries, "{n_entries} entries in {corpus}");
+}

@@ -24,8 +24,8 @@ const LATE: Duration = Duration::from_millis(64);
 /// How long the probe waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// 256 KB/s for all replies of a connection together, some tenth of what the pages need: replies
-/// queue, and each is later than the one before.
+/// 256 KB/s for all replies of a connection together, less than the pages need: replies queue, and
+/// each is later than the one before.
 #[derive(Debug, Default)]
 pub(super) struct Bandwidth;
 

@@ -285,8 +285,12 @@ impl Kind {
 async fn timed(late: Duration, look: impl Future<Output = Seen>) -> Seen {
     let asked_at = MonotonicNs::now();
     let seen = look.await;
-    let after = Duration::from_nanos(MonotonicNs::now().since(asked_at).max(0).unsigned_abs());
+    let after = since(asked_at);
     if seen == Seen::Answered && late <= after { Seen::Late { after } } else { seen }
+}
+
+fn since(start: MonotonicNs) -> Duration {
+    Duration::from_nanos(MonotonicNs::now().since(start).max(0).unsigned_abs())
 }
 
 /// What a new client meets that writes a key of its own, which is gone a second later.

@@ -6,7 +6,7 @@ use lab_core::clock::MonotonicNs;
 use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
 use tokio::task::JoinHandle;
 
-use super::{FaultError, Injection, admin, timed};
+use super::{FaultError, Injection, admin, since, timed};
 use crate::stack::{
     Stack,
     probe::{Seen, ping},
@@ -101,10 +101,6 @@ async fn run_script(connection: &mut MultiplexedConnection, count: u32) -> Redis
 
 fn failed(source: RedisError) -> FaultError {
     FaultError::Command { command: "EVAL".into(), source }
-}
-
-fn since(start: MonotonicNs) -> Duration {
-    Duration::from_nanos(MonotonicNs::now().since(start).max(0).unsigned_abs())
 }
 
 #[expect(

@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -20,10 +20,11 @@ use tokio::{
         tcp::{ReadHalf, WriteHalf},
     },
     sync::{
+        Notify,
         mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
         watch,
     },
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -37,6 +38,9 @@ use super::{
 /// passes on.
 const UNORDERED: [&str; 6] =
     ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "CLIENT REPLY", "PSYNC"];
+/// Most bytes that wait for the client before the proxy stops reading from Redis: as much as the
+/// buffers of a real connection hold.
+const WAITING_MAX: usize = 4 << 20;
 /// How many connections there have been, so that each draws its own lots.
 static N_LINKS: AtomicU64 = AtomicU64::new(0);
 
@@ -48,6 +52,10 @@ struct Link {
     unordered: AtomicBool,
     lots: u64,
     start: Instant,
+    /// Bytes that wait for the client.
+    n_waiting: AtomicUsize,
+    /// Some of them have gone.
+    gone: Notify,
 }
 
 /// What is on its way to the client.
@@ -70,6 +78,8 @@ pub(super) async fn serve(
         unordered: AtomicBool::new(false),
         lots: seed::mix(N_LINKS.fetch_add(1, Relaxed)),
         start: Instant::now(),
+        n_waiting: AtomicUsize::new(0),
+        gone: Notify::new(),
     };
     let end = tokio::select! {
         end = link.pass(&mut client, redis) => end,
@@ -165,7 +175,7 @@ impl Link {
                     }
                     Some(answer) => {
                         for ready in self.slots().answered(answer) {
-                            answers.send(Sent::Bytes(Instant::now(), ready)).ok();
+                            self.send(answers, Instant::now(), ready);
                         }
                     }
                     None => {
@@ -179,6 +189,13 @@ impl Link {
             }
             to.write_all(&forward).await?;
         }
+    }
+
+    /// Puts bytes on their way to the client.
+    fn send(&self, deliver: &UnboundedSender<Sent>, at: Instant, bytes: Vec<u8>) {
+        self.n_waiting.fetch_add(bytes.len(), Relaxed);
+        // Without a receiver the connection is at its end, and nobody waits for them.
+        deliver.send(Sent::Bytes(at, bytes)).ok();
     }
 
     /// The error with which the proxy answers this command, if its lot is drawn.
@@ -196,12 +213,15 @@ impl Link {
         let mut bytes = Vec::new();
         loop {
             self.until_passable().await;
+            while WAITING_MAX < self.n_waiting.load(Relaxed) {
+                self.gone.notified().await;
+            }
             if from.read_buf(&mut bytes).await? == 0 {
                 deliver.send(Sent::End).ok();
                 return Ok(());
             }
             let at = Instant::now();
-            let send = |reply| deliver.send(Sent::Bytes(at, reply)).ok();
+            let send = |reply| self.send(deliver, at, reply);
             while !self.unordered.load(Relaxed) {
                 let reply = match first_reply(&bytes) {
                     Ok(Some(reply)) => reply,
@@ -233,6 +253,8 @@ impl Link {
         mut sent: UnboundedReceiver<Sent>,
         mut to: WriteHalf<'_>,
     ) -> io::Result<()> {
+        // From when on a narrow wire can carry the next bytes.
+        let mut free_at = self.start;
         while let Some(Sent::Bytes(at, bytes)) = sent.recv().await {
             sleep_until(at + lateness(self.now(), at - self.start)).await;
             self.until_passable().await;
@@ -245,12 +267,15 @@ impl Link {
                 }
                 Condition::Bandwidth { bytes_per_sec } => {
                     for part in bytes.chunks(PACKET) {
+                        free_at = free_at.max(Instant::now()) + time_for(part.len(), bytes_per_sec);
+                        sleep_until(free_at).await;
                         to.write_all(part).await?;
-                        sleep(time_for(part.len(), bytes_per_sec)).await;
                     }
                 }
                 _ => to.write_all(&bytes).await?,
             }
+            self.n_waiting.fetch_sub(bytes.len(), Relaxed);
+            self.gone.notify_one();
         }
         Ok(())
     }

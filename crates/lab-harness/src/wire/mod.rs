@@ -50,7 +50,7 @@ pub enum Condition {
 /// analysis, coarser than the time between the parts of one reply.
 const JITTER_STRETCH: Duration = Duration::from_millis(10);
 
-/// How much later a reply arrives that Redis sent `sent` after the start of the proxy.
+/// How much later a reply arrives that Redis sent `sent` after the start of the connection.
 ///
 /// The jitter depends on the time alone, so that a reply that comes in ten parts is as late as the
 /// same reply in one.

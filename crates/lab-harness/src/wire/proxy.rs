@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{Condition, link};
@@ -19,6 +19,9 @@ const BACKLOG: u32 = 1_024;
 const FILLERS: usize = 4;
 /// A connection over loopback that has not come about by then does not come about.
 const FULL_AFTER: Duration = Duration::from_millis(50);
+
+/// Pause after a connection that could not be taken.
+const TAKE_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// The proxy cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -107,8 +110,11 @@ async fn accept(
                 Ok((client, _)) => {
                     links.spawn(link::serve(client, redis, condition.clone()));
                 }
-                // Out of files: some link will end and free one.
-                Err(error) => tracing::warn!(%error, "the proxy cannot take a connection"),
+                Err(error) => {
+                    tracing::warn!(%error, "the proxy cannot take a connection");
+                    // Out of files: some link will end and free one.
+                    sleep(TAKE_AGAIN_AFTER).await;
+                }
             },
             Some(_) = links.join_next(), if !links.is_empty() => {}
         }
