@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU32,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -128,10 +129,16 @@ impl Shared {
         let Started { at: started_at, in_flight } = started;
         let rtt = now.saturating_duration_since(started_at);
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = limit.limit();
-        limit.on_sample(&Sample { started_at, rtt, in_flight, result });
-        let after = limit.limit();
-        if before != after {
+        // The call has ended, and its permit may be on its way out of a panic already: an algorithm
+        // that panics must not take either with it. The limit then stays, and the panic hook has
+        // told of it.
+        let learnt = catch_unwind(AssertUnwindSafe(|| {
+            let before = limit.limit();
+            limit.on_sample(&Sample { started_at, rtt, in_flight, result });
+            let after = limit.limit();
+            (before != after).then_some(after)
+        }));
+        if let Ok(Some(after)) = learnt {
             // Still locked, so that of two changes the later one stays.
             self.gate.adjust(|policy| policy.resize(after));
         }

@@ -40,8 +40,8 @@ impl Sample {
 
 /// An algorithm that says how many calls may be in flight. Pure: time comes with the samples.
 ///
-/// It must not panic, and [`Limit::on_sample`] runs with the limiter locked: it must return at
-/// once.
+/// [`Limit::on_sample`] runs with the limiter locked: it must return at once. Where it panics the
+/// limit stays as it was, and no call notices.
 pub trait Limit: fmt::Debug + Send + 'static {
     /// Calls that may be in flight now.
     fn limit(&self) -> NonZeroU32;

@@ -153,3 +153,43 @@ fn the_settings_choose_the_algorithm() {
         assert_eq!(limiter.limit().get(), 20);
     }
 }
+
+/// Says anything: no limit to speak of, then one, and panics in between.
+#[derive(Debug, Default)]
+struct Nonsense {
+    n_samples: u32,
+}
+
+impl Limit for Nonsense {
+    fn limit(&self) -> NonZeroU32 {
+        if self.n_samples.is_multiple_of(2) { NonZeroU32::MAX } else { NonZeroU32::MIN }
+    }
+
+    fn on_sample(&mut self, _sample: &Sample) {
+        self.n_samples += 1;
+        assert!(self.n_samples != 2, "an algorithm that panics");
+    }
+}
+
+// Five calls one after another: each gets its place and gives it back, whatever the algorithm says
+// of it, and whether a result or a drop tells it.
+#[tokio::test]
+async fn an_algorithm_of_nonsense_takes_no_call_with_it() {
+    let settings = AdaptiveConcurrencySettings {
+        mode: Mode::Enforce,
+        slow_call_bound: BOUND,
+        ..AdaptiveConcurrencySettings::default()
+    };
+    let clock = ManualClock::new();
+    let limiter = AdaptiveConcurrency::with_limit(&settings, Nonsense::default(), clock.reader());
+    for n in 0..5 {
+        let permit = limiter.acquire().await.unwrap();
+        if n % 2 == 0 {
+            permit.on_result(limiter.now(), SampleResult::Success);
+        } else {
+            drop(permit);
+        }
+        assert_eq!(limiter.snapshot().gate.occupancy.in_flight, 0, "call {n}");
+    }
+    assert_eq!(limiter.snapshot().gate.counts.n_permitted, 5);
+}
