@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use lab_core::clock::MonotonicNs;
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, interval_at},
-};
+use tokio::time::{Instant, interval_at};
 
-use super::{FaultError, Injection, PROBE_PATIENCE, wire};
+use super::{Background, FaultError, Injection, PROBE_PATIENCE, wire};
 use crate::{
     stack::{
         Stack,
@@ -25,24 +22,14 @@ const HALF_PERIOD: Duration = Duration::from_secs(1);
 /// with the former.
 #[derive(Debug, Default)]
 pub(super) struct Flap {
-    switching: Option<Switching>,
-}
-
-/// Switches to and fro. Dropping it ends that.
-#[derive(Debug)]
-struct Switching(JoinHandle<()>);
-
-impl Drop for Switching {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    switching: Option<Background<()>>,
 }
 
 impl Injection for Flap {
     async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
         let switch = wire::of(stack)?.switch();
         let at = wire::set(stack, Condition::Reset)?;
-        self.switching = Some(Switching(tokio::spawn(to_and_fro(switch))));
+        self.switching = Some(Background(tokio::spawn(to_and_fro(switch))));
         Ok(at)
     }
 

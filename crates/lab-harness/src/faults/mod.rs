@@ -6,7 +6,7 @@
 use std::{future::Future, time::Duration};
 
 use lab_core::{clock::MonotonicNs, scenario::Fault};
-use tokio::time::sleep;
+use tokio::{task::JoinHandle, time::sleep};
 
 use crate::stack::{
     Stack, StackError,
@@ -278,6 +278,16 @@ impl Kind {
             Fault::Partial => Self::Partial(Partial),
             Fault::Flap => Self::Flap(Flap::default()),
         }
+    }
+}
+
+/// A task that ends with whoever holds it.
+#[derive(Debug)]
+struct Background<T>(JoinHandle<T>);
+
+impl<T> Drop for Background<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

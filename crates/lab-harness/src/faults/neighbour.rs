@@ -1,9 +1,8 @@
 //! Somebody else who uses the same PostgreSQL: connections of a role that is not the service's.
 
-use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
-use super::{FaultError, PROBE_PATIENCE};
+use super::{Background, FaultError, PROBE_PATIENCE};
 use crate::stack::{
     Stack,
     postgres::NEIGHBOUR,
@@ -33,7 +32,7 @@ impl Neighbour {
 
     /// Has it work without a pause.
     pub(super) fn work(self) -> Busy {
-        Busy(tokio::spawn(async move {
+        Background(tokio::spawn(async move {
             loop {
                 self.client.batch_execute(BUSY_SECOND).await?;
             }
@@ -48,14 +47,7 @@ impl Neighbour {
 }
 
 /// A neighbour at work. Dropping it ends its work with the statement that runs.
-#[derive(Debug)]
-pub(super) struct Busy(JoinHandle<Result<(), tokio_postgres::Error>>);
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+pub(super) type Busy = Background<Result<(), tokio_postgres::Error>>;
 
 /// Looks at the neighbours, on a connection of the lab's that was there before them: a new one would
 /// have to wait for a place on the processor.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use lab_core::clock::MonotonicNs;
 use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
-use tokio::task::JoinHandle;
 
-use super::{FaultError, Injection, admin, since, timed};
+use super::{Background, FaultError, Injection, admin, since, timed};
 use crate::stack::{
     Stack,
     probe::{Seen, ping},
@@ -34,17 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct SlowServer {
     /// How far a script must count to take [`SCRIPT`].
     count: u32,
-    scripts: Option<Scripts>,
-}
-
-/// Sends script after script; dropping it ends that with the one that runs.
-#[derive(Debug)]
-struct Scripts(JoinHandle<RedisResult<()>>);
-
-impl Drop for Scripts {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    /// Sends script after script.
+    scripts: Option<Background<RedisResult<()>>>,
 }
 
 impl Injection for SlowServer {
@@ -65,7 +55,7 @@ impl Injection for SlowServer {
     async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
         let connection = admin::connect(stack).await?;
         let at = MonotonicNs::now();
-        self.scripts = Some(Scripts(tokio::spawn(hold(connection, self.count))));
+        self.scripts = Some(Background(tokio::spawn(hold(connection, self.count))));
         Ok(at)
     }
 
