@@ -147,16 +147,24 @@ impl<'a> Lab<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
+    use std::fs;
 
     use super::*;
 
     /// A workspace whose `lab-report` is a shell script.
+    ///
+    /// Another process writes the script. Were it open for writing here, a test that starts a
+    /// process at that moment would hand the open file on to it, and the kernel starts no program
+    /// that somebody can still write to (`ETXTBSY`).
     fn workspace_with_report(dir: &Path, script: &str) -> Workspace {
         let path = dir.join("debug/lab-report");
         fs::create_dir_all(dir.join("debug")).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let status = Command::new("sh")
+            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$2" >"$1" && chmod 755 "$1""#, "sh"])
+            .args([path.as_os_str(), script.as_ref()])
+            .status()
+            .unwrap();
+        assert!(status.success());
         Workspace { root: dir.into(), target_dir: dir.into(), packages: Vec::new() }
     }
 

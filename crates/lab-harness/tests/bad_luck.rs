@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{fs, net::TcpListener, path::PathBuf, process::Command};
 
 use common::{Run, options};
 use lab_harness::{
@@ -22,10 +22,17 @@ async fn start(run: &Run, binaries: Binaries) -> StackError {
     started.expect_err("these programs are no servers")
 }
 
+/// A program of these words, written by another process: were it open for writing here, a test
+/// that starts a process at that moment would hand the open file on to it, and the kernel starts
+/// no program that somebody can still write to (`ETXTBSY`).
 fn script(run: &Run, name: &str, text: &str) -> PathBuf {
     let path = run.path(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let status = Command::new("sh")
+        .args(["-c", r#"printf '%s' "$2" >"$1" && chmod 755 "$1""#, "sh"])
+        .args([path.as_os_str(), text.as_ref()])
+        .status()
+        .unwrap();
+    assert!(status.success());
     path
 }
 
