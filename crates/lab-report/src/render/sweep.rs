@@ -1,6 +1,6 @@
 //! The same variants under more and more load: which campaigns have that, and what is drawn of it.
 
-use lab_core::artifact::summary::CellSummary;
+use lab_core::{artifact::summary::CellSummary, route::Route};
 
 use super::{
     numbers,
@@ -18,7 +18,10 @@ pub(super) const NOTE: &str = "Product pages delivered in time while the fault i
     multiple of C. The dashed line is the ideal of a service with nothing but the database: what \
     is offered, and never more than 1. A variant below it wastes what the database could carry. \
     One above it takes pages from elsewhere or asks less of the database for each; some lie above \
-    it because C is what was sustained with 99 % in time, and a database at its limit does more";
+    it because C is what was sustained with 99 % in time, and a database at its limit does more. \
+    The last columns count every page that the database makes, home and recommendations too: a \
+    variant that keeps room for the less important pages has fewer of the others, and wastes \
+    nothing by that";
 
 /// One fault under several loads.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,10 +50,12 @@ pub(super) struct Series {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Point {
     pub(super) load_factor: f64,
-    /// The share of capacity of every valid trial.
+    /// The share of capacity of every valid trial, in product pages.
     pub(super) trials: Vec<f64>,
     /// Their median.
     pub(super) median: f64,
+    /// The same median over pages of every kind.
+    pub(super) median_all_pages: f64,
 }
 
 impl Series {
@@ -75,14 +80,18 @@ impl Sweep {
         let factors = self.load_factors();
         let head = std::iter::once(format!("{}, share of C", self.title))
             .chain(factors.iter().map(|it| format!("at {it}")))
+            .chain(factors.iter().map(|it| format!("all pages at {it}")))
             .collect();
         let row = |series: &Series| {
-            let median = |factor: &f64| {
+            let entry = |factor: &f64, median: fn(&Point) -> f64| {
                 let point =
                     series.points.iter().find(|it| it.load_factor.total_cmp(factor).is_eq());
-                point.map_or_else(|| numbers::MISSING.to_owned(), |it| numbers::ratio(it.median))
+                point.map_or_else(|| numbers::MISSING.to_owned(), |it| numbers::ratio(median(it)))
             };
-            std::iter::once(series.variant.clone()).chain(factors.iter().map(median)).collect()
+            std::iter::once(series.variant.clone())
+                .chain(factors.iter().map(|it| entry(it, |point| point.median)))
+                .chain(factors.iter().map(|it| entry(it, |point| point.median_all_pages)))
+                .collect()
         };
         (head, self.series.iter().map(row).collect())
     }
@@ -132,14 +141,16 @@ pub(super) fn sweeps(view: &CampaignView) -> Vec<Sweep> {
 fn point(cell: &CellSummary, trials: &CellView) -> Option<Point> {
     let load_factor = cell.params.load_factor.filter(|it| 0.0 < *it)?;
     let db_capacity_per_sec = cell.arrival_rate_per_sec / load_factor;
-    let trials: Vec<f64> = trials
-        .trials
-        .iter()
-        .filter(|it| it.verdict.valid)
-        .filter_map(|it| {
-            let mix = &it.manifest.campaign.mix;
-            share_of_capacity(&it.verdict.figures, mix, db_capacity_per_sec)
-        })
-        .collect();
-    Some(Point { load_factor, median: median(&trials)?, trials })
+    let shares = |counts: fn(Route) -> bool| -> Vec<f64> {
+        let valid = trials.trials.iter().filter(|it| it.verdict.valid);
+        valid
+            .filter_map(|it| {
+                let mix = &it.manifest.campaign.mix;
+                share_of_capacity(&it.verdict.figures, mix, db_capacity_per_sec, counts)
+            })
+            .collect()
+    };
+    let trials = shares(|it| it == Route::Product);
+    let median_all_pages = median(&shares(Route::is_cached))?;
+    Some(Point { load_factor, median: median(&trials)?, median_all_pages, trials })
 }
