@@ -3,7 +3,7 @@
 use std::{env, fmt::Write};
 
 use anyhow::{Context, Result};
-use lab_core::scenario::Fault;
+use lab_core::scenario::{Fault, Topology};
 use serde::Serialize;
 
 use crate::bench::ScenarioFiles;
@@ -44,7 +44,7 @@ impl Listing {
         Ok(Self {
             variants: variants.collect(),
             faults: Fault::ALL.iter().map(|it| Entry::new(it.name(), it.title())).collect(),
-            topologies: vec![Entry::new("single", "One Redis, one PostgreSQL, one storefront")],
+            topologies: Topology::ALL.iter().map(|it| Entry::new(it.name(), it.title())).collect(),
             campaigns: campaigns.iter().map(|(name, it)| Entry::new(name, &it.title)).collect(),
         })
     }

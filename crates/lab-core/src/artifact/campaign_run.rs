@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::{Calibration, Host, Params};
 use crate::{
-    scenario::{Fault, Profile, Slo},
+    scenario::{Fault, Profile, Slo, Topology},
     seed::Seed,
 };
 
@@ -61,8 +61,8 @@ pub struct PlannedCell {
     pub base: Option<String>,
     /// What is done to Redis.
     pub fault: Fault,
-    /// Which servers there are: `single`.
-    pub topology: String,
+    /// Which servers there are.
+    pub topology: Topology,
     /// Load and instances.
     pub params: Params,
 }
@@ -84,7 +84,7 @@ mod tests {
             variant: "circuit-breaker".into(),
             base: Some("bounded-timeouts".into()),
             fault: Fault::Crash,
-            topology: "single".into(),
+            topology: Topology::Single,
             params: Params { load_factor: Some(1.5), arrival_rate_per_sec: 600.0, n_instances: 1 },
         };
         assert_eq!(cell.folder(), "trials/circuit-breaker/crash/load-factor-1.5");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::MonotonicNs,
     load_plan::LoadPlan,
-    scenario::{Campaign, Fault, PhaseLengths, Profile, ResolvedVariant},
+    scenario::{Campaign, Fault, PhaseLengths, Profile, ResolvedVariant, Topology},
     seed::Seed,
     target::TargetConfig,
 };
@@ -28,8 +28,8 @@ pub struct Manifest {
     pub variant: ResolvedVariant,
     /// What is done to Redis.
     pub fault: Fault,
-    /// Which servers there are: `single`.
-    pub topology: String,
+    /// Which servers there are.
+    pub topology: Topology,
     /// The cell's parameters.
     pub params: Params,
     /// Which repetition, from 0.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     outcome::{Outcome, ServedBy},
     route::Route,
-    scenario::{Fault, Profile},
+    scenario::{Fault, Profile, Topology},
     seed::Seed,
 };
 
@@ -95,7 +95,7 @@ pub struct CellSummary {
     /// What is done to Redis.
     pub fault: Fault,
     /// Which servers there are.
-    pub topology: String,
+    pub topology: Topology,
     /// Load and instances.
     pub params: Params,
     /// Scheduled arrivals per second.

@@ -7,10 +7,12 @@ mod campaign;
 mod fault;
 mod operator;
 mod profile;
+mod topology;
 mod variant;
 
 pub use campaign::{Campaign, CampaignError, Database, Service, Slo};
 pub use fault::{Fault, FaultPhaseTooShort};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
+pub use topology::{FaultNotThere, Topology};
 pub use variant::{CONTROL, ResolvedVariant, VariantError, VariantFile, resolve_variant};

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::operator::{FaultTooShort, OperatorAction, check_fault_length};
+use super::{
+    fault::Fault,
+    operator::{FaultTooShort, OperatorAction, check_fault_length},
+    topology::{FaultNotThere, Topology},
+};
 use crate::{
     settings::{Settings, SettingsError},
     target::SWITCHES,
@@ -25,6 +29,10 @@ pub struct VariantFile {
     pub strategy: Vec<String>,
     /// What its author expects, in numbers.
     pub hypothesis: String,
+    /// Which servers it needs. `None`: those of its base, and in the end
+    /// [`Topology::Single`].
+    #[serde(default)]
+    pub topology: Option<Topology>,
     /// Settings that differ from the base's.
     #[serde(default)]
     pub settings: toml::Table,
@@ -46,6 +54,9 @@ pub struct ResolvedVariant {
     pub strategy: Vec<String>,
     /// What its author expects, in numbers.
     pub hypothesis: String,
+    /// Which servers it runs on.
+    #[serde(default)]
+    pub topology: Topology,
     /// Its own settings over those of its bases.
     pub settings: Settings,
     /// What an operator switches while the fault lasts.
@@ -59,6 +70,17 @@ impl ResolvedVariant {
     /// **Errors**: its operator acts too late for that.
     pub fn check_fault_length(&self, fault: Duration) -> Result<(), FaultTooShort> {
         check_fault_length(&self.name, &self.operator, fault)
+    }
+
+    /// Checks that `fault` can be made on the servers of this variant.
+    ///
+    /// **Errors**: its topology does not have it.
+    pub fn check_fault(&self, fault: Fault) -> Result<(), FaultNotThere> {
+        let (variant, topology) = (self.name.clone(), self.topology);
+        if topology.has(fault) {
+            return Ok(());
+        }
+        Err(FaultNotThere { variant, topology, fault })
     }
 }
 
@@ -143,6 +165,7 @@ pub fn resolve_variant(
     settings
         .validate()
         .map_err(|reason| VariantError::Combination { name: name.into(), reason })?;
+    let topology = chain.iter().find_map(|(_, file)| file.topology).unwrap_or_default();
     let file = chain[0].1.clone();
     if let Some(unknown) =
         file.operator.iter().find(|it| !SWITCHES.contains(&it.mitigation.as_str()))
@@ -159,6 +182,7 @@ pub fn resolve_variant(
         base: file.base,
         strategy: file.strategy,
         hypothesis: file.hypothesis,
+        topology,
         settings,
         operator: file.operator,
     })

@@ -29,7 +29,7 @@ use lab_core::artifact::summary::Summary;
 
 pub(crate) use self::scenario_files::ScenarioFiles;
 use self::{
-    plan::{blocks, expected_time},
+    plan::expected_time,
     progress::Progress,
     record::{Record, holds_complete, is_partial},
     results::{Ending, ResultsFolder, read_json},
@@ -165,9 +165,7 @@ fn print_plan(selection: &Selection) {
     let campaign = &selection.campaign;
     // The rates are not known before calibration; the number and order of cells are.
     let params = selection.params(f64::NAN);
-    let n_trials = campaign.trials.get();
-    let blocks =
-        blocks(selection.variants.len(), &campaign.faults, &params, n_trials, campaign.seed);
+    let blocks = selection.blocks(&params);
     for block in &blocks {
         for trial in &block.trials {
             let variant = &selection.variants[trial.variant].name;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab_core::{
     artifact::manifest::Params,
-    scenario::{Fault, PhaseLengths},
+    scenario::{Fault, PhaseLengths, Topology},
     seed::Seed,
 };
 use rand::seq::SliceRandom;
@@ -31,9 +31,10 @@ pub(crate) struct Block {
 }
 
 /// Blocks in the order in which they run: repetition by repetition, so that a slow drift of the
-/// machine meets every cell, and within a block the variants in an order drawn from the seed.
+/// machine meets every cell, and within a block the variants in an order drawn from the seed. Each
+/// variant has its topology in `topologies`; where that does not have a fault, there is no trial.
 pub(crate) fn blocks(
-    n_variants: usize,
+    topologies: &[Topology],
     faults: &[Fault],
     params: &[Params],
     n_trials: u32,
@@ -44,9 +45,10 @@ pub(crate) fn blocks(
     for trial in 0..n_trials {
         for &fault in faults {
             for params in params {
-                let mut variants: Vec<_> = (0..n_variants).collect();
-                variants.shuffle(&mut rng);
-                let trials = variants
+                let there = |it: &usize| topologies[*it].has(fault);
+                let mut order: Vec<_> = (0..topologies.len()).filter(there).collect();
+                order.shuffle(&mut rng);
+                let trials = order
                     .into_iter()
                     .map(|variant| PlannedTrial { variant, fault, params: params.clone(), trial })
                     .collect();
@@ -80,6 +82,8 @@ pub(crate) fn expected_time(n_trials: usize, phases: &PhaseLengths) -> Duration 
 mod tests {
     use super::*;
 
+    const SIX: [Topology; 6] = [Topology::Single; 6];
+
     fn params(load_factor: f64) -> Params {
         Params {
             load_factor: Some(load_factor),
@@ -91,7 +95,7 @@ mod tests {
     #[test]
     fn every_cell_is_planned_once_per_repetition() {
         let blocks =
-            blocks(6, &[Fault::Crash, Fault::Pause], &[params(0.7), params(1.5)], 3, Seed(1));
+            blocks(&SIX, &[Fault::Crash, Fault::Pause], &[params(0.7), params(1.5)], 3, Seed(1));
         assert_eq!(blocks.len(), 2 * 2 * 3);
         for block in &blocks {
             let mut variants: Vec<_> = block.trials.iter().map(|it| it.variant).collect();
@@ -105,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_order_comes_from_the_seed() {
-        let order = |seed| blocks(6, &[Fault::Crash], &[params(1.5)], 5, Seed(seed));
+        let order = |seed| blocks(&SIX, &[Fault::Crash], &[params(1.5)], 5, Seed(seed));
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
     }

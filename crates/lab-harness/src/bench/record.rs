@@ -119,12 +119,12 @@ fn cells(selection: &Selection, params: &[Params]) -> Vec<PlannedCell> {
     let mut cells = Vec::new();
     for &fault in &selection.campaign.faults {
         for params in params {
-            for variant in &selection.variants {
+            for variant in selection.variants.iter().filter(|it| it.topology.has(fault)) {
                 cells.push(PlannedCell {
                     variant: variant.name.clone(),
                     base: variant.base.clone(),
                     fault,
-                    topology: "single".into(),
+                    topology: variant.topology,
                     params: params.clone(),
                 });
             }

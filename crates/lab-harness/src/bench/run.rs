@@ -17,7 +17,7 @@ use super::{
     ScenarioFiles,
     calibration::{calibrate, check_reserve},
     load::users_for,
-    plan::{Block, PlannedTrial, blocks, trial_seed},
+    plan::{Block, PlannedTrial, trial_seed},
     progress::Progress,
     record::Record,
     results::{Ending, ResultsFolder},
@@ -81,7 +81,7 @@ impl Run<'_> {
             Record::open(folder.work(), self.selection, environment, plan, utc_now())
                 .at_exit(ExitCode::Storage)?;
         }
-        let blocks = self.blocks(&params);
+        let blocks = self.selection.blocks(&params);
         let length = self.selection.campaign.lengths().total();
         let n: usize = blocks.iter().map(|block| block.trials.len()).sum();
         *progress = Progress::new(length * u32::try_from(n).context("count the trials")?);
@@ -96,12 +96,6 @@ impl Run<'_> {
         let rate_max = params.iter().map(|it| it.arrival_rate_per_sec).fold(0.0, f64::max);
         let n_users = users_for(rate_max, self.selection.campaign.give_up_after());
         require_nofile(u64::from(n_users.get()) + OTHER_FILES)
-    }
-
-    fn blocks(&self, params: &[Params]) -> Vec<Block> {
-        let campaign = &self.selection.campaign;
-        let n_variants = self.selection.variants.len();
-        blocks(n_variants, &campaign.faults, params, campaign.trials.get(), campaign.seed)
     }
 
     /// Loads the data set.

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Params,
-    scenario::{Campaign, Fault, PhaseOverrides, ResolvedVariant, resolve_variant},
+    scenario::{
+        Campaign, Fault, FaultNotThere, PhaseOverrides, ResolvedVariant, Topology, resolve_variant,
+    },
     seed::Seed,
     units::PerSec,
 };
 
-use super::scenario_files::ScenarioFiles;
+use super::{
+    plan::{Block, blocks},
+    scenario_files::ScenarioFiles,
+};
 use crate::cli::BenchArgs;
 
 /// What to run.
@@ -65,6 +70,7 @@ impl Selection {
         let resolve = |name: &String| {
             let variant = resolve_variant(name, &files.variants)?;
             variant.check_fault_length(fault)?;
+            check_faults(&variant, &campaign.faults, !args.fault.is_empty())?;
             anyhow::Ok(variant)
         };
         let variants = campaign.variants.iter().map(resolve).collect::<Result<_>>()?;
@@ -72,6 +78,13 @@ impl Selection {
             args.out.clone().unwrap_or_else(|| files.root.join("results").join(&args.campaign));
         let load = args.rate.map_or(OfferedLoad::Factors, OfferedLoad::Rate);
         Ok(Self { name: args.campaign.clone(), campaign, variants, load, out })
+    }
+
+    /// The trials to run, in their order.
+    pub(crate) fn blocks(&self, params: &[Params]) -> Vec<Block> {
+        let campaign = &self.campaign;
+        let topologies: Vec<Topology> = self.variants.iter().map(|it| it.topology).collect();
+        blocks(&topologies, &campaign.faults, params, campaign.trials.get(), campaign.seed)
     }
 
     /// The parameters of every cell, given C in requests per second.
@@ -92,6 +105,19 @@ impl Selection {
                 .collect(),
         }
     }
+}
+
+/// A fault that was asked for by its flag must be there for every variant; of those that only the
+/// campaign lists, one is enough, and the others are left out.
+fn check_faults(
+    variant: &ResolvedVariant,
+    faults: &[Fault],
+    asked_for: bool,
+) -> Result<(), FaultNotThere> {
+    let missing: Vec<FaultNotThere> =
+        faults.iter().filter_map(|it| variant.check_fault(*it).err()).collect();
+    let is_refused = asked_for || missing.len() == faults.len();
+    missing.into_iter().next().filter(|_| is_refused).map_or(Ok(()), Err)
 }
 
 /// Rates are offered in tenths of a request per second: finer digits of C are noise.

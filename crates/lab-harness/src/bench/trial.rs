@@ -271,7 +271,7 @@ fn manifest(
         campaign: campaign.clone(),
         variant: spec.variant.clone(),
         fault: spec.planned.fault,
-        topology: "single".into(),
+        topology: spec.variant.topology,
         params: spec.planned.params.clone(),
         trial: spec.planned.trial,
         attempt: spec.attempt,

@@ -228,12 +228,9 @@ pub fn effects(cells: &[CellSummary], trials: &[Vec<&TrialVerdict>]) -> Vec<Effe
 /// Where among `cells` the base of `cell` stands: its variant, under the same fault and load.
 pub fn base_of(cells: &[CellSummary], cell: &CellSummary) -> Option<usize> {
     let base = cell.base.as_deref()?;
-    cells.iter().position(|it| {
-        it.variant == base
-            && it.fault == cell.fault
-            && it.topology == cell.topology
-            && it.params == cell.params
-    })
+    cells
+        .iter()
+        .position(|it| it.variant == base && it.fault == cell.fault && it.params == cell.params)
 }
 
 /// Figures with the variant, and without it.

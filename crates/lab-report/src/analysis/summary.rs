@@ -83,7 +83,7 @@ fn cell_summary(
         variant: cell.variant.clone(),
         base: cell.base.clone(),
         fault: cell.fault,
-        topology: cell.topology.clone(),
+        topology: cell.topology,
         params: cell.params.clone(),
         arrival_rate_per_sec: cell.params.arrival_rate_per_sec,
         n_trials: narrow(trials.len()),

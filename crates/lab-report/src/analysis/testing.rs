@@ -16,7 +16,7 @@ use lab_core::{
     outcome::Outcome,
     route::Route,
     sample::RequestSample,
-    scenario::{Fault, PhaseLengths, Profile, Slo},
+    scenario::{Fault, PhaseLengths, Profile, Slo, Topology},
     seed::Seed,
     units::Ratio,
 };
@@ -80,7 +80,7 @@ pub(crate) fn planned_cell() -> PlannedCell {
         variant: "circuit-breaker".into(),
         base: Some("bounded-timeouts".into()),
         fault: Fault::Crash,
-        topology: "single".into(),
+        topology: Topology::Single,
         params: Params { load_factor: Some(1.5), arrival_rate_per_sec: 600.0, n_instances: 1 },
     }
 }

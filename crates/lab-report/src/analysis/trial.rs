@@ -91,7 +91,7 @@ fn cell(record: &TrialRecord) -> PlannedCell {
         variant: manifest.variant.name.clone(),
         base: manifest.variant.base.clone(),
         fault: manifest.fault,
-        topology: manifest.topology.clone(),
+        topology: manifest.topology,
         params: manifest.params.clone(),
     }
 }

@@ -26,9 +26,6 @@ pub(super) fn group_key(cell: &CellSummary) -> String {
     if 1 < cell.params.n_instances {
         key.push_str(&format!("-instances-{}", cell.params.n_instances));
     }
-    if cell.topology != "single" {
-        key.push_str(&format!("-{}", cell.topology));
-    }
     key
 }
 
@@ -50,14 +47,12 @@ pub(super) fn group_label(cell: &CellSummary) -> String {
     format!("{} at {load}{}", cell.fault, servers(cell, " on "))
 }
 
-/// Instances and topology, each after a separator, where they are not the usual ones.
+/// The number of instances after a separator, where it is not one. The topology is not told: it is
+/// the variant's, and cells stand side by side whatever it is.
 pub(super) fn servers(cell: &CellSummary, separator: &str) -> String {
     let mut text = String::new();
     if 1 < cell.params.n_instances {
         text.push_str(&format!("{separator}{} instances", cell.params.n_instances));
-    }
-    if cell.topology != "single" {
-        text.push_str(&format!("{separator}{}", cell.topology));
     }
     text
 }

@@ -33,11 +33,14 @@ fn without_equals(table: &Table, other: &Table) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use lab_core::scenario::Topology;
+
     use super::*;
 
     fn variant(settings: &str) -> ResolvedVariant {
         ResolvedVariant {
             operator: Vec::new(),
+            topology: Topology::Single,
             name: "x".into(),
             title: "t".into(),
             base: None,

@@ -204,8 +204,9 @@ fn a_campaign_with_two_loads_has_a_plot_of_goodput_against_them() {
     assert!(!files.contains_key(&PathBuf::from("plots/goodput-by-load-pause.svg")));
     let page = text(&files, "report.html");
     assert!(page.contains(&svg) && page.contains("<a href=\"#goodput-by-load\">"));
-    let table = "| crash, share of C | at 1.5 | at 10 |\n| --- | ---: | ---: |\n\
-                 | [`playbook-one-minute`](#playbook-one-minute) | 1.500 | 0.750 |\n";
+    let table = "| crash, share of C | at 1.5 | at 10 | all pages at 1.5 | all pages at 10 |\n\
+                 | --- | ---: | ---: | ---: | ---: |\n\
+                 | [`playbook-one-minute`](#playbook-one-minute) | 1.500 | 0.750 | ";
     assert!(text(&files, "report.md").contains(table));
 }
 

@@ -18,7 +18,7 @@ use lab_core::{
     outcome::{Outcome, ServedBy},
     route::Route,
     sample::{FILE_HEADER, RequestSample},
-    scenario::{Campaign, Fault, Profile, VariantFile, resolve_variant},
+    scenario::{Campaign, Fault, Profile, Topology, VariantFile, resolve_variant},
     settings::Settings,
     target::{TargetConfig, TargetSample},
     units::PerSec,
@@ -47,7 +47,7 @@ pub(crate) fn cell() -> PlannedCell {
         variant: "none".into(),
         base: None,
         fault: Fault::Crash,
-        topology: "single".into(),
+        topology: Topology::Single,
         params: Params { load_factor: Some(1.5), arrival_rate_per_sec: RATE, n_instances: 1 },
     }
 }
@@ -256,7 +256,7 @@ fn manifest(trial: u32) -> Manifest {
         campaign_name: "redis-outage".into(),
         variant: resolve_variant("none", &files).unwrap(),
         fault: Fault::Crash,
-        topology: "single".into(),
+        topology: Topology::Single,
         params: cell().params,
         trial,
         attempt: 1,
