@@ -1,6 +1,7 @@
-//! Generated parts of documents: the results that README.md and README.ko.md open with.
+//! Generated parts of documents: the results that README.md and README.ko.md open with, and the
+//! whole of docs/playbook.md.
 //!
-//! No number in a document is typed by hand: the block between the markers comes from
+//! No number in README is typed by hand: the block between the markers comes from
 //! `results/redis-outage/summary.json` through `lab-report readme-table`, and the pictures are the
 //! PNG files beside it.
 
@@ -12,6 +13,8 @@ use crate::lab::Lab;
 
 /// The campaign that README shows.
 const CAMPAIGN: &str = "results/redis-outage";
+/// The page that is generated as a whole.
+const PLAYBOOK: &str = "docs/playbook.md";
 const BEGIN: &str = "<!-- results:begin (cargo xtask gen) -->\n";
 const END: &str = "<!-- results:end -->";
 
@@ -60,7 +63,11 @@ pub(crate) fn run(lab: &Lab<'_>, generated: Generated) -> Result<()> {
         let block = block(document, table.as_deref(), &pictures);
         update(&root.join(document.path), &block, generated)?;
     }
-    Ok(())
+    let campaigns = lab.workspace.campaigns_with_results();
+    if campaigns.is_empty() {
+        return Ok(());
+    }
+    write_or_check(&root.join(PLAYBOOK), &lab.playbook(&campaigns)?, generated)
 }
 
 /// What stands between the markers of `document`.
@@ -92,6 +99,12 @@ fn update(path: &Path, block: &str, generated: Generated) -> Result<()> {
     let before = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let after = replace_block(&before, (BEGIN, END), block)
         .with_context(|| format!("{}: needs `{}` and `{END}`", path.display(), BEGIN.trim_end()))?;
+    write_or_check(path, &after, generated)
+}
+
+/// Makes a whole file what it should be, or says that it is not. A missing one differs.
+fn write_or_check(path: &Path, after: &str, generated: Generated) -> Result<()> {
+    let before = fs::read_to_string(path).unwrap_or_default();
     match generated {
         Generated::Write if before != after => {
             fs::write(path, after).with_context(|| format!("write {}", path.display()))

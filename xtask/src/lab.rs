@@ -125,15 +125,25 @@ impl<'a> Lab<'a> {
     /// The table of a campaign as README shows it.
     pub(crate) fn readme_table(&self, campaign: &Path) -> Result<String> {
         let mut command = self.tool(Tool::Report);
-        command.arg("readme-table").arg(campaign);
+        Self::said(command.arg("readme-table").arg(campaign))
+    }
+
+    /// What the results of `campaigns` say of each row of the strategy.
+    pub(crate) fn playbook(&self, campaigns: &[PathBuf]) -> Result<String> {
+        let mut command = self.tool(Tool::Report);
+        Self::said(command.arg("playbook").args(campaigns))
+    }
+
+    /// What `command` prints. **Errors**: it fails; in its own words.
+    fn said(command: &mut Command) -> Result<String> {
         let output = command.output().with_context(|| format!("start {command:?}"))?;
         ensure!(
             output.status.success(),
             "{}: {}",
-            describe(&command),
+            describe(command),
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        String::from_utf8(output.stdout).context("read the table as UTF-8")
+        String::from_utf8(output.stdout).context("read its output as UTF-8")
     }
 
     fn path(&self, tool: Tool) -> PathBuf {

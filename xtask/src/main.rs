@@ -40,6 +40,9 @@ enum Verb {
     /// Runs a campaign and reports it: every argument goes on to `lab bench`.
     #[command(disable_help_flag = true)]
     Bench(Passed),
+    /// Judges a result against a stored one: arguments go on to `lab gate`.
+    #[command(disable_help_flag = true)]
+    Gate(Passed),
     /// Rebuilds summary, tables, plots and page of one results folder, or of all.
     Report {
         /// Folder of a campaign, such as `results/redis-outage`.
@@ -93,11 +96,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let lab = Lab::release(&workspace);
     match verb {
-        Verb::Bench(Passed { args }) => {
-            let asks_for_help = args.iter().any(|it| it == "--help" || it == "-h");
-            lab.build(if asks_for_help { &[Tool::Lab] } else { &Tool::ALL })?;
-            lab.become_tool(Tool::Lab, "bench", &args)
-        }
+        Verb::Bench(Passed { args }) => become_bench(&lab, "bench", &args),
+        Verb::Gate(Passed { args }) => become_bench(&lab, "gate", &args),
         Verb::List(Passed { args }) => become_lab(&lab, "list", &args),
         Verb::Doctor(Passed { args }) => become_lab(&lab, "doctor", &args),
         Verb::Clean(Passed { args }) => become_lab(&lab, "clean", &args),
@@ -134,6 +134,13 @@ fn run(verb: Verb) -> Result<ExitCode> {
 /// What `--check` asks for.
 fn checked_or_written(check: bool) -> Generated {
     if check { Generated::Check } else { Generated::Write }
+}
+
+/// Verbs that run trials, and need every program for that.
+fn become_bench(lab: &Lab<'_>, verb: &str, args: &[OsString]) -> Result<ExitCode> {
+    let asks_for_help = args.iter().any(|it| it == "--help" || it == "-h");
+    lab.build(if asks_for_help { &[Tool::Lab] } else { &Tool::ALL })?;
+    lab.become_tool(Tool::Lab, verb, args)
 }
 
 /// Verbs that only `lab` answers: nothing else is built for them.

@@ -22,6 +22,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a campaign, verify it, analyse it and draw it.
     Bench(BenchArgs),
+    /// Judge a result against a stored one: exit 1 when it is worse, 3 when that cannot be told.
+    Gate(GateArgs),
     /// List variants, faults, topologies and campaigns, each with its one line.
     List(ListArgs),
     /// Say what this machine has, what is missing, and the command that mends it.
@@ -99,6 +101,26 @@ pub enum BackendArg {
     Docker,
     /// Plain processes.
     Process,
+}
+
+/// `gate`: what to judge, and by what.
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    /// The stored result: a summary.json, or the folder of a campaign.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: PathBuf,
+    /// The result to judge, in the same form; without it, the baseline's cells are run again.
+    #[arg(long, value_name = "FILE")]
+    pub result: Option<PathBuf>,
+    /// How to write it: text, markdown, json or github.
+    #[arg(long, default_value = "text", value_parser = ["text", "markdown", "json", "github"])]
+    pub format: String,
+    /// Run the servers in containers or as plain processes.
+    #[arg(long, value_enum, default_value_t = BackendArg::Auto)]
+    pub backend: BackendArg,
+    /// Never install a missing server.
+    #[arg(long)]
+    pub no_install: bool,
 }
 
 /// `list`.

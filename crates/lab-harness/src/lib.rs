@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod exit;
 pub mod failure;
 pub mod faults;
+pub mod gate;
 pub mod list;
 pub mod machine;
 pub mod process;

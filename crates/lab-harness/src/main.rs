@@ -10,6 +10,7 @@ use lab_harness::{
     doctor,
     exit::ExitCode,
     failure::{AtExit, exit_code},
+    gate,
     list::Listing,
     machine::cpus::CpuPlan,
     stack::{InstallPolicy, install},
@@ -38,6 +39,12 @@ fn run(command: Command) -> Result<ExitCode> {
             // Before the runtime starts its threads, which inherit it.
             cpus.pin_this_thread().context("keep the lab off the database's processor")?;
             runtime()?.block_on(bench::run(&args, cpus))
+        }
+        Command::Gate(args) => {
+            let cpus = CpuPlan::of_this_machine();
+            // As for `bench`, which it may run.
+            cpus.pin_this_thread().context("keep the lab off the database's processor")?;
+            runtime()?.block_on(gate::run(&args, cpus))
         }
         Command::List(ListArgs { json }) => {
             let listing = Listing::read().at_exit(ExitCode::Usage)?;

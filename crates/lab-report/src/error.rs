@@ -46,6 +46,16 @@ pub enum ArtifactError {
         /// What this version reads.
         want: &'static str,
     },
+    /// Its figures contradict each other: somebody edited it.
+    #[error("use {}: {cell}: {what}; it was edited, or written by another program", path.display())]
+    DoesNotAddUp {
+        /// The file.
+        path: PathBuf,
+        /// The cell.
+        cell: String,
+        /// What does not add up.
+        what: String,
+    },
     /// Its samples do not decode.
     #[error("decode {}", path.display())]
     Samples {

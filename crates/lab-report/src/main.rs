@@ -9,23 +9,32 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lab_core::artifact::summary::{self, Summary};
 use lab_report::{
+    analysis::gate::{Judgement, judge},
     commands::{Completeness, analyse_trial, report_files, verdict_line, view_campaign},
     load::{
         campaign_files::{first_difference, write_report},
         files::read_json,
+        summary_file::read_summary,
     },
-    render::{readme_table, terminal_table},
+    render::{CampaignView, GateFormat, gate_report, playbook, readme_table, terminal_table},
 };
 
 /// What stands differs from what was rebuilt.
 const EXIT_DIFFERS: u8 = 1;
+/// `gate` found a regression.
+const EXIT_REGRESSION: u8 = 1;
+/// `gate` was given two results that mean nothing side by side.
+const EXIT_NOT_COMPARABLE: u8 = 2;
+/// `gate` cannot tell.
+const EXIT_INCONCLUSIVE: u8 = 3;
 /// Artifacts cannot be read, or the report cannot be written.
 const EXIT_BROKEN: u8 = 4;
 
 /// Analyses trials and draws the report of a campaign.
 ///
-/// Exit codes: 0 done, also for an invalid trial; 1 `--check` found a difference; 2 wrong usage;
-/// 4 artifacts that cannot be read or a report that cannot be written.
+/// Exit codes: 0 done, also for an invalid trial; 1 `--check` found a difference, or `gate` a
+/// regression; 2 wrong usage; 3 `gate` cannot tell; 4 artifacts that cannot be read or a report that
+/// cannot be written.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -53,11 +62,48 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Judge a result against a stored one, figure by figure, and print what is worse
+    Gate {
+        /// The stored result: a summary.json, or the folder of a campaign
+        #[arg(long, value_name = "FILE")]
+        baseline: PathBuf,
+        /// The result to judge, in the same form
+        #[arg(long, value_name = "FILE")]
+        result: PathBuf,
+        /// How to write it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print what the results say of each row of the strategy, as Markdown
+    Playbook {
+        /// Folders of campaigns
+        folders: Vec<PathBuf>,
+    },
     /// Print the table of a campaign as Markdown, for README
     ReadmeTable {
         /// Folder of the campaign
         folder: PathBuf,
     },
+}
+
+/// `--format` of `gate`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Text,
+    Markdown,
+    Json,
+    Github,
+}
+
+impl From<Format> for GateFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Markdown => Self::Markdown,
+            Format::Json => Self::Json,
+            Format::Github => Self::Github,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -88,6 +134,27 @@ fn run(command: Command) -> Result<ExitCode> {
             }
             write_report(&folder, &files, Path::new(summary::FILE))?;
             println!("{}", terminal_table(&view));
+        }
+        Command::Gate { baseline, result, format } => {
+            let (then, now) = (read_summary(&baseline)?, read_summary(&result)?);
+            let comparison = match judge(&then, &now) {
+                Ok(comparison) => comparison,
+                Err(differs) => {
+                    eprintln!("lab-report: {differs}");
+                    return Ok(ExitCode::from(EXIT_NOT_COMPARABLE));
+                }
+            };
+            print!("{}", gate_report(&comparison, &now, format.into()));
+            return Ok(match comparison.verdict() {
+                Judgement::Pass => ExitCode::SUCCESS,
+                Judgement::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
+                Judgement::Regression => ExitCode::from(EXIT_REGRESSION),
+            });
+        }
+        Command::Playbook { folders } => {
+            let view = |it: &PathBuf| view_campaign(it, Completeness::AsRecorded);
+            let views: Vec<CampaignView> = folders.iter().map(view).collect::<Result<_, _>>()?;
+            print!("{}", playbook(&views));
         }
         Command::ReadmeTable { folder } => {
             let summary: Summary = read_json(&folder.join(summary::FILE))

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::{Fault, FaultPhaseTooShort},
     profile::{PhaseLengths, PhaseOverrides, Profile},
+    topology::Topology,
+    variant::ResolvedVariant,
 };
 use crate::{
     catalogue::CatalogueSpec,
@@ -26,6 +28,9 @@ pub struct Campaign {
     pub variants: Vec<String>,
     /// What is done to Redis.
     pub faults: Vec<Fault>,
+    /// Which servers its variants may need: a machine need not have room for all.
+    #[serde(default = "every_topology", skip_serializing_if = "is_every_topology")]
+    pub topologies: Vec<Topology>,
     /// Phase lengths.
     pub profile: Profile,
     /// Phases that this campaign needs longer, or shorter, than its profile has them.
@@ -156,6 +161,21 @@ pub enum CampaignError {
     },
 }
 
+/// A variant that needs servers which its campaign forbids.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "variant `{variant}` needs topology `{needs}`, the campaign's `topologies` has only {allowed}; \
+     add it there, or leave the variant out"
+)]
+pub struct TopologyForbidden {
+    /// The variant.
+    pub variant: String,
+    /// What it needs.
+    pub needs: Topology,
+    /// What there may be.
+    pub allowed: String,
+}
+
 impl Campaign {
     /// How long clients wait before they close the connection.
     pub fn give_up_after(&self) -> Duration {
@@ -167,9 +187,22 @@ impl Campaign {
         self.phases.over(self.profile.lengths(self.give_up_after()))
     }
 
+    /// Checks that `variant` may run here. **Errors**: it needs servers that the campaign forbids.
+    pub fn check_topology(&self, variant: &ResolvedVariant) -> Result<(), TopologyForbidden> {
+        if self.topologies.contains(&variant.topology) {
+            return Ok(());
+        }
+        Err(TopologyForbidden {
+            variant: variant.name.clone(),
+            needs: variant.topology,
+            allowed: self.topologies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        })
+    }
+
     /// Checks what the types do not. **Errors**: the first key that cannot work.
     pub fn validate(&self) -> Result<(), CampaignError> {
         no_duplicates("variants", self.variants.iter().cloned())?;
+        no_duplicates("topologies", self.topologies.iter().map(ToString::to_string))?;
         no_duplicates("faults", self.faults.iter().map(ToString::to_string))?;
         no_duplicates("load_factors", self.load_factors.iter().map(|it| it.get().to_string()))?;
         let total = self.mix.total();
@@ -239,6 +272,14 @@ impl Campaign {
     }
 }
 
+fn every_topology() -> Vec<Topology> {
+    Topology::ALL.to_vec()
+}
+
+fn is_every_topology(topologies: &[Topology]) -> bool {
+    topologies == Topology::ALL
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -295,6 +336,8 @@ mod tests {
             ("load_factors = [1.5]", "load_factors = []", "load_factors: needs at least one"),
             ("faults = [\"crash\"]", "faults = [\"outage\"]", "unknown variant `outage`"),
             ("faults = [\"crash\"]", "faults = [\"crash\", \"crash\"]", "`crash` stands twice"),
+            ("faults = [\"crash\"]", "faults = [\"crash\"]\ntopologies = []", "topologies: needs"),
+            ("faults = [\"crash\"]", "faults = [\"crash\"]\ntopologies = [\"moon\"]", "`moon`"),
             ("trials = 1", "trials = 0", "nonzero"),
             ("trials = 1", "trails = 1", "trails"),
             ("[slo]", "[phases]\nfault = \"0s\"\n[slo]", "phases.fault: must be from 1s to 1h"),

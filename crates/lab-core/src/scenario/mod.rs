@@ -10,7 +10,7 @@ mod profile;
 mod topology;
 mod variant;
 
-pub use campaign::{Campaign, CampaignError, Database, Service, Slo};
+pub use campaign::{Campaign, CampaignError, Database, Service, Slo, TopologyForbidden};
 pub use fault::{Fault, FaultPhaseTooShort};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};

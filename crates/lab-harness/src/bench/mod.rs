@@ -22,7 +22,7 @@ mod target;
 mod timeline;
 mod trial;
 
-use std::env;
+use std::{env, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use lab_core::artifact::summary::Summary;
@@ -88,6 +88,11 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let code = report(folder, ran, args).await?;
     stopped?;
     Ok(code)
+}
+
+/// The analysis, which stands beside the lab. **Errors**: a program of the lab is not built.
+pub(crate) fn report_program() -> Result<PathBuf> {
+    Ok(session::Binaries::find()?.lab_report)
 }
 
 /// What cannot be had is for the user to change; what does not start is a failure of the stack.

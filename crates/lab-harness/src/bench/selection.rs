@@ -70,6 +70,7 @@ impl Selection {
         let resolve = |name: &String| {
             let variant = resolve_variant(name, &files.variants)?;
             variant.check_fault_length(fault)?;
+            campaign.check_topology(&variant)?;
             check_faults(&variant, &campaign.faults, !args.fault.is_empty())?;
             anyhow::Ok(variant)
         };

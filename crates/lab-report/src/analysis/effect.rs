@@ -251,8 +251,13 @@ fn paired_ratio(
     pairs: &[Pair<'_>],
     ratio: impl Fn(&TrialFigures) -> Option<f64>,
 ) -> Option<PairedRatio> {
-    let (with, without): (Vec<f64>, Vec<f64>) =
+    let (with, without) =
         pairs.iter().filter_map(|(with, without)| ratio(with).zip(ratio(without))).unzip();
+    ratio_of_pairs(with, without)
+}
+
+/// A ratio in pairs: the first of `with` and the first of `without` are one. `None` without a pair.
+pub(super) fn ratio_of_pairs(with: Vec<f64>, without: Vec<f64>) -> Option<PairedRatio> {
     let gains: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
     let (with, without) = (median(&with)?, median(&without)?);
     let margin = match (gains.len() < N_PAIRS_ENOUGH, CEILING <= with.max(without)) {

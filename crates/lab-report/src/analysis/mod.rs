@@ -5,6 +5,7 @@
 
 pub mod amplification;
 pub mod effect;
+pub mod gate;
 pub mod histograms;
 pub mod load_sweep;
 pub mod merge;
@@ -20,6 +21,7 @@ pub mod timeline;
 pub mod trial;
 pub mod validity;
 pub mod windows;
+pub mod wire_cost;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -3,4 +3,5 @@
 
 pub mod campaign_files;
 pub mod files;
+pub mod summary_file;
 pub mod trial_files;

@@ -1,8 +1,9 @@
 //! The circumstances of a campaign in words: the machine, the calibration, the trials.
 
-use lab_core::artifact::verdict::MachineStalls;
+use lab_core::artifact::{summary::CellSummary, verdict::MachineStalls};
 
 use super::{numbers, ranking::cell_title, view::CampaignView};
+use crate::analysis::wire_cost::{WireCost, wire_cost};
 
 /// What a report says when planned trials are missing.
 pub(super) const PARTIAL: &str =
@@ -15,7 +16,7 @@ pub(super) fn machine(view: &CampaignView) -> Vec<(&'static str, String)> {
     let versions = &summary.versions;
     let known = |it: &Option<String>| it.clone().unwrap_or_else(|| numbers::MISSING.into());
     let calibration = &summary.calibration;
-    vec![
+    let mut facts = vec![
         (
             "machine",
             format!(
@@ -64,7 +65,23 @@ pub(super) fn machine(view: &CampaignView) -> Vec<(&'static str, String)> {
                 numbers::seconds(summary.measuring_time_s)
             ),
         ),
-    ]
+    ];
+    facts.extend(proxy(view).map(|it| ("proxy of the faults on the wire", it)));
+    facts
+}
+
+/// What the proxy costs, where the campaign has cells with it and cells without.
+fn proxy(view: &CampaignView) -> Option<String> {
+    let baseline = |it: &CellSummary| Some((it.fault, it.phases.baseline.response_time_us.p50?));
+    let baselines: Vec<_> = view.summary.variants.iter().filter_map(baseline).collect();
+    let WireCost { p50_without_us, p50_with_us, n_without, n_with } = wire_cost(&baselines)?;
+    let ms = |us: f64| numbers::milliseconds(us / 1_000.0);
+    Some(format!(
+        "p50 of a product page before the fault is {} with it (median of {n_with} cells) and {} \
+         without (of {n_without})",
+        ms(p50_with_us),
+        ms(p50_without_us)
+    ))
 }
 
 fn per_sec(rate: Option<f64>, why_missing: &str) -> String {

@@ -5,8 +5,12 @@ use lab_core::artifact::summary::CellSummary;
 use super::{
     RenderError, claims,
     claims_html::{claims_part, claims_section},
-    facts, found, numbers,
-    plots::{Plots, comparison_name, distribution_name, load_plot_name, timeline_name},
+    facts, found,
+    heat::{self, Figure, HeatMap},
+    numbers,
+    plots::{
+        Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name, timeline_name,
+    },
     ranking::{self, Group, cell_key, group_key, group_title},
     settings::own_settings,
     sweep::{self, Sweep},
@@ -26,6 +30,7 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
     let summary = &view.summary;
     let groups = ranking::groups(summary);
     let sweeps = sweep::sweeps(view);
+    let maps = heat::heat_maps(view);
     let title = escape(&summary.campaign);
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -38,9 +43,10 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
         html.push_str(&format!("<p class=\"warning\">{}</p>\n", facts::PARTIAL));
     }
     html.push_str("</header>\n");
-    html.push_str(&navigation(view, &groups, !sweeps.is_empty()));
+    html.push_str(&navigation(view, &groups, (!maps.is_empty(), !sweeps.is_empty())));
     html.push_str("<main>\n");
     html.push_str(&claims_section(view));
+    html.push_str(&heat_section(&maps, plots));
     html.push_str(&sweeps_section(&sweeps, plots));
     for group in &groups {
         html.push_str(&group_section(view, group, plots));
@@ -70,12 +76,19 @@ pub(super) fn code_spans(text: &str) -> String {
     html
 }
 
-fn navigation(view: &CampaignView, groups: &[Group<'_>], has_sweeps: bool) -> String {
+fn navigation(
+    view: &CampaignView,
+    groups: &[Group<'_>],
+    (has_maps, has_sweeps): (bool, bool),
+) -> String {
     let mut html = String::from("<nav aria-label=\"Contents\">\n<ul>\n");
     let mut item = |anchor: &str, text: &str| {
         html.push_str(&format!("<li><a href=\"#{}\">{}</a></li>\n", escape(anchor), escape(text)));
     };
     item("claims", claims::TITLE);
+    if has_maps {
+        item("faults", heat::TITLE);
+    }
     if has_sweeps {
         item("goodput-by-load", sweep::TITLE);
     }
@@ -152,6 +165,24 @@ fn table_cell(cell: &CellSummary, effect: Option<&Effect>, column: Column) -> St
         _ if column.is_text() => format!("<td class=\"text\"{sort}>{text}</td>\n"),
         _ => format!("<td{sort}>{text}</td>\n"),
     }
+}
+
+fn heat_section(maps: &[HeatMap], plots: &Plots) -> String {
+    if maps.is_empty() {
+        return String::new();
+    }
+    let mut html = format!(
+        "<section id=\"faults\">\n<h2>{}</h2>\n<p>{}.</p>\n",
+        heat::TITLE,
+        escape(heat::NOTE)
+    );
+    for map in maps {
+        for of in Figure::ALL {
+            html.push_str(&figure(plots, &heat_plot_name(map, of)));
+        }
+    }
+    html.push_str("</section>\n");
+    html
 }
 
 fn sweeps_section(sweeps: &[Sweep], plots: &Plots) -> String {

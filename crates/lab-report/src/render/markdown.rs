@@ -4,7 +4,10 @@ use lab_core::artifact::summary::{CellSummary, Summary};
 
 use super::{
     claims, facts, found,
-    plots::{Plots, comparison_name, distribution_name, load_plot_name, timeline_name},
+    heat::{self, Figure},
+    plots::{
+        Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name, timeline_name,
+    },
     ranking::{self, Group, cell_key},
     sweep,
     table::{self, Column},
@@ -32,6 +35,7 @@ pub(super) fn report(view: &CampaignView, plots: &Plots) -> String {
         text.push_str(&format!("\n> {}\n", facts::PARTIAL));
     }
     text.push_str(&claims_table(view));
+    text.push_str(&heat_plots(view));
     text.push_str(&load_plots(view));
     for group in ranking::groups(summary) {
         text.push_str(&format!("\n## {}\n\n{}.\n\n", group.title, group.fault.title()));
@@ -126,6 +130,22 @@ fn claims_table(view: &CampaignView) -> String {
                 .collect();
             let found = if found.is_empty() { "a control".into() } else { found.join("<br>") };
             text.push_str(&format!("| {id} | {claim} | {variant}{others} | {found} |\n"));
+        }
+    }
+    text
+}
+
+/// The maps of variants and faults, or nothing when there is none.
+fn heat_plots(view: &CampaignView) -> String {
+    let maps = heat::heat_maps(view);
+    if maps.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n## {}\n\n{}.\n", heat::TITLE, heat::NOTE);
+    for map in &maps {
+        for figure in Figure::ALL {
+            let (what, name) = (figure.name(), heat_plot_name(map, figure));
+            text.push_str(&format!("\n![{what}, {}](plots/{name}.svg)\n", map.load));
         }
     }
     text

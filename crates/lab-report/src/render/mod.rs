@@ -14,11 +14,15 @@ mod enlarged;
 mod facts;
 mod found;
 mod frame;
+mod gate;
+mod heat;
+mod heat_plot;
 mod html;
 mod load_plot;
 mod markdown;
 mod marks;
 mod numbers;
+mod playbook;
 mod plots;
 mod ranking;
 mod settings;
@@ -35,7 +39,9 @@ mod view;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub use gate::{GateFormat, gate_report};
 pub use markdown::readme_table;
+pub use playbook::playbook;
 pub use terminal::terminal_table;
 pub use view::{CampaignView, CellView, TrialView};
 

@@ -7,6 +7,8 @@ use super::{
     canvas::{png, svg},
     comparison_plot::ComparisonPlot,
     distribution,
+    heat::{self, Figure, HeatMap},
+    heat_plot::HeatPlot,
     load_plot::LoadPlot,
     ranking::{self, cell_key, group_key},
     sweep, timeline,
@@ -35,6 +37,11 @@ pub(super) fn load_plot_name(sweep_key: &str) -> String {
     format!("goodput-by-load-{sweep_key}")
 }
 
+/// Name of the map of one figure over variants and faults.
+pub(super) fn heat_plot_name(map: &HeatMap, figure: Figure) -> String {
+    format!("faults-{}-{}", figure.key(), map.key)
+}
+
 /// Name of the timeline of a cell.
 pub(super) fn timeline_name(cell_key: &str) -> String {
     format!("{cell_key}-timeline")
@@ -60,6 +67,11 @@ pub(super) fn draw_all(view: &CampaignView) -> Result<Plots, RenderError> {
     }
     for sweep in &sweep::sweeps(view) {
         plots.svgs.insert(load_plot_name(&sweep.key), svg(&LoadPlot { sweep })?);
+    }
+    for map in &heat::heat_maps(view) {
+        for figure in Figure::ALL {
+            plots.svgs.insert(heat_plot_name(map, figure), svg(&HeatPlot { map, figure })?);
+        }
     }
     for (cell, trials) in view.cells() {
         let key = cell_key(cell);

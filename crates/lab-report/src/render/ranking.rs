@@ -31,11 +31,16 @@ pub(super) fn group_key(cell: &CellSummary) -> String {
 
 /// Fault and parameters of a cell, for people.
 pub(super) fn group_title(cell: &CellSummary) -> String {
+    format!("{}, {}", cell.fault, load_title(cell))
+}
+
+/// Parameters of a cell, for people.
+pub(super) fn load_title(cell: &CellSummary) -> String {
     let load = match cell.params.load_factor {
         Some(load_factor) => format!("load factor {load_factor}"),
         None => format!("{} requests/s", numbers::three_digits(cell.arrival_rate_per_sec)),
     };
-    format!("{}, {load}{}", cell.fault, servers(cell, ", "))
+    format!("{load}{}", servers(cell, ", "))
 }
 
 /// Fault and parameters of a cell in a list of many: `crash at 1.5`.

@@ -170,6 +170,36 @@ pub(super) fn campaign_at_two_loads() -> CampaignView {
     view
 }
 
+/// The same campaign, complete, under three faults: `none` has no valid trial of the second, and
+/// `playbook-one-minute` none at all of the third.
+pub(super) fn campaign_under_faults() -> CampaignView {
+    let mut view = campaign();
+    view.summary.variants.pop();
+    view.cells.pop();
+    let crash: Vec<(CellSummary, CellView)> =
+        view.cells().map(|(cell, trials)| (cell.clone(), trials.clone())).collect();
+    for fault in [Fault::Pause, Fault::DatabaseConnections] {
+        for (mut cell, mut trials) in crash.clone() {
+            cell.fault = fault;
+            match (fault, cell.variant.as_str()) {
+                (Fault::Pause, "none") => {
+                    cell.n_invalid = cell.n_trials;
+                    cell.served_ratio_fault = None;
+                    cell.connection_demand.mean_fault = None;
+                }
+                (Fault::DatabaseConnections, "playbook-one-minute") => {
+                    cell.n_trials = 0;
+                    trials.trials.clear();
+                }
+                _ => {}
+            }
+            view.summary.variants.push(cell);
+            view.cells.push(trials);
+        }
+    }
+    view
+}
+
 /// Fills in the effect of every cell.
 fn compare(variants: &[CellSummary], cells: &mut [CellView]) {
     let verdicts = |it: &CellView| it.trials.iter().map(|it| it.verdict.clone()).collect();

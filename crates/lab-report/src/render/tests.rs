@@ -211,6 +211,37 @@ fn a_campaign_with_two_loads_has_a_plot_of_goodput_against_them() {
 }
 
 #[test]
+fn a_campaign_with_several_faults_has_maps_of_variants_and_faults() {
+    let files = render_campaign(&testing::campaign_under_faults()).unwrap();
+    let lines = |figure: &str| -> Vec<String> {
+        let svg = text(&files, &format!("plots/faults-{figure}-load-factor-1.5.svg"));
+        assert!(text(&files, "report.html").contains(&svg));
+        svg.lines().map(str::to_owned).collect()
+    };
+    let served = lines("served-ratio");
+    let count = |text: &str| served.iter().filter(|it| *it == text).count();
+    for fault in ["crash", "pause", "database-connections"] {
+        assert_eq!(count(fault), 1, "{fault}");
+    }
+    // Of three faults: `none` was measured under two, `playbook-one-minute` as well.
+    assert_eq!((count("0.00"), count("0.98"), count("0.62")), (2, 2, 3));
+    assert_eq!((count("×"), count("–")), (1, 1));
+    let place = |variant: &str| served.iter().position(|it| it == variant).unwrap();
+    assert!(place("playbook-one-minute") < place("circuit-breaker"));
+    assert!(place("bounded-timeouts") < place("none"));
+    assert_eq!(lines("connection-demand").iter().filter(|it| *it == "412").count(), 6);
+    let report = text(&files, "report.md");
+    assert!(report.contains("](plots/faults-served-ratio-load-factor-1.5.svg)"));
+}
+
+#[test]
+fn two_faults_are_told_by_the_tables_alone() {
+    let files = render_campaign(&testing::campaign()).unwrap();
+    assert!(!text(&files, "report.html").contains("Every variant under every fault"));
+    assert!(!text(&files, "report.md").contains("Every variant under every fault"));
+}
+
+#[test]
 fn one_load_or_a_rate_that_is_no_multiple_of_c_has_no_such_plot() {
     let has_plot = |view: &super::CampaignView| {
         let files = render_campaign(view).unwrap();

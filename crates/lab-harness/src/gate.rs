@@ -1,0 +1,183 @@
+//! `lab gate`: is a result worse than a stored one? The judgement is `lab-report`'s; the harness
+//! runs the stored result's cells again where no result is given.
+
+use std::{
+    env, fs,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use lab_core::{
+    artifact::summary::{self, CellSummary, Summary},
+    units::{LoadFactor, PerSec},
+};
+use tokio::process::Command;
+
+use crate::{
+    bench::{self, ScenarioFiles},
+    cli::{BenchArgs, GateArgs},
+    exit::ExitCode,
+    failure::AtExit,
+    machine::cpus::CpuPlan,
+};
+
+/// Judges and prints; the exit code is the judgement.
+///
+/// **Errors**: a baseline that cannot be used, before anything is run; a run that fails.
+/// **Cancellation**: on `SIGINT` or `SIGTERM` the run is taken down and nothing is judged.
+pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
+    let report = bench::report_program()?;
+    if let Some(result) = &args.result {
+        return judge(&report, args, result).await;
+    }
+    // Against itself it passes, or it cannot be judged by.
+    let itself = gate_command(&report, args, &args.baseline).output().await;
+    let itself = itself.context("run lab-report")?;
+    if matches!(itself.status.code(), Some(2 | 4..) | None) {
+        bail_at_usage(&String::from_utf8_lossy(&itself.stderr))?;
+    }
+    let baseline = read_summary(&args.baseline).at_exit(ExitCode::Usage)?;
+    let out = run_folder(&baseline.campaign)?;
+    let here = env::current_dir().context("find the current folder")?;
+    let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
+    let campaign = files.campaign(&baseline.campaign).at_exit(ExitCode::Usage)?;
+    let mut bench = bench_args(&baseline, args, out.clone()).at_exit(ExitCode::Usage)?;
+    // Where it is the campaign's own, phases that the campaign has longer stay as they are.
+    bench.profile = bench.profile.filter(|it| *it != campaign.profile);
+    match bench::run(&bench, cpus).await? {
+        ExitCode::Done | ExitCode::Invalid => judge(&report, args, &out).await,
+        other => Ok(other),
+    }
+}
+
+fn bail_at_usage(stderr: &str) -> Result<()> {
+    let line = stderr.trim().trim_start_matches("lab-report: ").to_owned();
+    let refused: Result<()> = Err(anyhow::anyhow!("--baseline: {line}"));
+    refused.at_exit(ExitCode::Usage)
+}
+
+async fn judge(report: &Path, args: &GateArgs, result: &Path) -> Result<ExitCode> {
+    let status = gate_command(report, args, result).status().await.context("run lab-report")?;
+    Ok(match status.code() {
+        Some(0) => ExitCode::Done,
+        Some(1) => ExitCode::Regression,
+        Some(3) => ExitCode::Invalid,
+        Some(2) => ExitCode::Usage,
+        _ => ExitCode::Internal,
+    })
+}
+
+fn gate_command(report: &Path, args: &GateArgs, result: &Path) -> Command {
+    let mut command = Command::new(report);
+    command.arg("gate").arg("--baseline").arg(&args.baseline).arg("--result").arg(result);
+    command.args(["--format", &args.format]).kill_on_drop(true);
+    command
+}
+
+fn read_summary(path: &Path) -> Result<Summary> {
+    let path = if path.is_dir() { path.join(summary::FILE) } else { path.to_owned() };
+    let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))
+}
+
+/// Where the new run goes: beside what was built, and never over a result.
+fn run_folder(campaign: &str) -> Result<PathBuf> {
+    let own = env::current_exe().context("find the lab's own program")?;
+    let target = own.parent().and_then(Path::parent).context("find the build folder")?;
+    Ok(target.join("gate").join(campaign))
+}
+
+/// The command line that runs the baseline's cells again.
+///
+/// **Errors**: it has no cell, or a mixture of loads that no command line gives.
+fn bench_args(baseline: &Summary, args: &GateArgs, out: PathBuf) -> Result<BenchArgs> {
+    let cells = &baseline.variants;
+    let rates = each(cells, |it| match it.params.load_factor {
+        Some(_) => None,
+        None => Some(it.arrival_rate_per_sec),
+    });
+    let factors = each(cells, |it| it.params.load_factor);
+    let rate = match (rates.as_slice(), factors.is_empty()) {
+        ([], false) => None,
+        ([rate], true) => Some(PerSec::new(*rate)?),
+        _ => bail!("--baseline: its cells have no load that one run can offer; give --result"),
+    };
+    let n_trials = cells.iter().map(|it| it.n_trials).max().unwrap_or(0);
+    let factors: Result<Vec<_>, _> = factors.into_iter().map(LoadFactor::new).collect();
+    Ok(BenchArgs {
+        campaign: baseline.campaign.clone(),
+        variant: each(cells, |it| Some(it.variant.clone())),
+        fault: each(cells, |it| Some(it.fault.name().to_owned())),
+        trials: NonZeroU32::new(n_trials),
+        seed: Some(baseline.seed.0),
+        out: Some(out),
+        resume: false,
+        profile: Some(baseline.profile),
+        load_factor: factors?,
+        rate,
+        deadline: Some(Duration::from_secs_f64(baseline.slo.deadline_ms / 1_000.0)),
+        hit_ratio: None,
+        recalibrate: false,
+        backend: args.backend,
+        no_install: args.no_install,
+        require_met: false,
+        plan: false,
+    })
+}
+
+/// What the cells have of one kind, each once, in their order.
+fn each<T: PartialEq>(cells: &[CellSummary], of: impl Fn(&CellSummary) -> Option<T>) -> Vec<T> {
+    let mut all = Vec::new();
+    for one in cells.iter().filter_map(of) {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command as Verb};
+
+    fn args() -> GateArgs {
+        let all = ["lab", "gate", "--baseline", "b.json", "--no-install"];
+        let Verb::Gate(args) = Cli::parse_from(all).command else { panic!("not a gate") };
+        args
+    }
+
+    fn committed() -> Summary {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/redis-outage");
+        read_summary(&folder).unwrap()
+    }
+
+    #[test]
+    fn the_cells_of_the_baseline_are_run_again() {
+        let bench = bench_args(&committed(), &args(), "out".into()).unwrap();
+        assert_eq!((bench.campaign.as_str(), bench.variant.len()), ("redis-outage", 6));
+        assert_eq!(bench.fault, ["crash", "pause"]);
+        let factors: Vec<f64> = bench.load_factor.iter().map(|it| it.get()).collect();
+        assert_eq!((factors, bench.rate), (vec![0.7, 1.5], None));
+        assert_eq!(bench.deadline, Some(Duration::from_secs(1)));
+        assert!(bench.no_install && !bench.resume && bench.trials.is_some());
+    }
+
+    #[test]
+    fn a_rate_that_was_given_outright_is_offered_again() {
+        let mut baseline = committed();
+        for cell in &mut baseline.variants {
+            cell.params.load_factor = None;
+            cell.arrival_rate_per_sec = 90.0;
+        }
+        let bench = bench_args(&baseline, &args(), "out".into()).unwrap();
+        assert_eq!(bench.rate.map(PerSec::get), Some(90.0));
+        baseline.variants[0].arrival_rate_per_sec = 91.0;
+        let error = bench_args(&baseline, &args(), "out".into()).unwrap_err().to_string();
+        assert!(error.contains("--result"), "{error}");
+    }
+}
