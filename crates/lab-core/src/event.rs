@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Event {
     /// Milliseconds from the start of the schedule; negative before it.
     pub at_ms: f64,
-    /// Who saw it: `lab` or `storefront`.
+    /// Who saw it: `lab` or `storefront`; of several instances `storefront-2` and so on.
     pub source: String,
     /// What happened, in the past tense; the known ones are in [`kind`].
     pub kind: String,
@@ -52,6 +52,12 @@ pub mod kind {
     pub const DEGRADATION_ENDED: &str = "degradation_ended";
     /// An operator switched a mitigation; `detail.mitigation` and `detail.mode` say which, to what.
     pub const MITIGATION_SWITCHED: &str = "mitigation_switched";
+    /// Another instance of the service was started; `detail.instance` is its number.
+    pub const INSTANCE_STARTED: &str = "instance_started";
+    /// An instance is in the list from which the load is spread; `detail.instance` is its number.
+    pub const INSTANCE_JOINED: &str = "instance_joined";
+    /// An instance is no longer in that list; `detail.instance` is its number.
+    pub const INSTANCE_LEFT: &str = "instance_left";
     /// A process of the trial ended although nobody asked it to; `detail.who` names it.
     pub const UNEXPECTED_DEATH: &str = "unexpected_death";
 

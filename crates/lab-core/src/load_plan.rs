@@ -12,12 +12,17 @@ use crate::{
 };
 
 /// Everything `lab-load run --plan FILE` needs, but for the instant at which to start: the
-/// generator prints `ready` when its users wait, and then reads `start <CLOCK_MONOTONIC ns>`.
+/// generator prints `ready` when its users wait, and then reads `start <CLOCK_MONOTONIC ns>`. Each
+/// line `targets <address>,<address>…` after that is the list of instances from then on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadPlan {
     /// Where the target listens.
     pub target: SocketAddr,
+    /// Further instances of the target. Arrival k goes to instance k mod n of those in the list at
+    /// that time, `target` first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_targets: Vec<SocketAddr>,
     /// The trial's seed: the same seed gives the same arrivals.
     pub seed: Seed,
     /// When requests are due.
@@ -45,6 +50,13 @@ pub struct LoadPlan {
     pub shard: Shard,
     /// Where the samples go.
     pub samples_path: PathBuf,
+}
+
+impl LoadPlan {
+    /// The instances in the list when the run starts.
+    pub fn targets(&self) -> Vec<SocketAddr> {
+        std::iter::once(self.target).chain(self.further_targets.iter().copied()).collect()
+    }
 }
 
 /// When requests are due.

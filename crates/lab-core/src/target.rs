@@ -34,6 +34,17 @@ pub const SWITCHES: [&str; 16] = [
     "static_snapshot",
 ];
 
+/// The set in Redis into which instances enter their address.
+pub const REGISTRY_KEY: &str = "storefront:instances";
+/// How long an entry is good for when its instance does not renew it. Chosen: as long as load
+/// balancers usually wait for a few missed heartbeats.
+pub const REGISTRY_TTL: Duration = Duration::from_secs(3);
+
+/// The key whose existence says that the instance at `address` still renews its entry.
+pub fn registry_entry(address: SocketAddr) -> String {
+    format!("storefront:instance:{address}")
+}
+
 /// Everything the target service is started with. Written by the lab as JSON, one file per trial.
 ///
 /// The service's commands all take it: `serve`, `seed` (schema and data set, once per stack) and
@@ -49,6 +60,9 @@ pub struct TargetConfig {
     pub internal_token: String,
     /// Where Redis is.
     pub redis: SocketAddr,
+    /// Whether it enters itself into the list of instances in Redis, for as long as it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub registers: bool,
     /// Where PostgreSQL is, as a `tokio-postgres` connection string.
     pub database_url: String,
     /// Connections in the pool, unless the variant sets its own.
@@ -125,6 +139,9 @@ pub struct TargetSample {
     pub acquire_waits_us: Vec<(u64, u64)>,
     /// Callers that stopped waiting because of `acquire_timeout`, total.
     pub acquire_timeouts_total: u64,
+    /// Connections that PostgreSQL refused because it has no more (`too many clients`), total.
+    #[serde(default)]
+    pub connections_refused_total: u64,
     /// Statements sent to PostgreSQL, total.
     pub queries_total: u64,
     /// Statements that ended in an error, total. PostgreSQL's own counts leave them out.

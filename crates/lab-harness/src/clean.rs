@@ -58,7 +58,8 @@ pub async fn run() -> Cleaned {
     cleaned.containers = docker::reap_dead_runs().await;
     let (groups, failures) = cpu_quota::remove_leftovers(|id| is_alive(Path::new(BASE), id));
     cleaned.folders.extend(groups.iter().map(|it| it.display().to_string()));
-    cleaned.failures.extend(failures.iter().map(ToString::to_string));
+    let told = failures.iter().map(|(path, error)| format!("{}: {error}", path.display()));
+    cleaned.failures.extend(told);
     cleaned
 }
 

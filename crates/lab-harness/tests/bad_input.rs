@@ -13,6 +13,10 @@ fn wrong_usage_is_one_line_that_names_what_to_change() {
         (&["bench", "nightly"], "unknown campaign `nightly`"),
         (&["bench", "--deadline", "2h"], "slo.deadline"),
         (&["bench", "--resume"], "--resume: no unfinished run"),
+        (
+            &["bench", "scale-out", "--profile", "smoke"],
+            "variant `scale-out`: its instances join 10s into the fault, which lasts 4s",
+        ),
     ] {
         let out = scratch.path().join("out");
         let end = Lab::new(args).arg("--out").arg(&out).run();

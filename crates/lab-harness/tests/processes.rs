@@ -8,12 +8,19 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use common::{Run, eventually};
+use lab_core::units::Ratio;
 use lab_harness::{
     clean,
-    machine::{cpus, run_dir::RunDirectory},
+    machine::{
+        cpu_quota::{self, CpuGroup, SERVICE_KEY},
+        cpu_time::tree_cpu_seconds,
+        cpus,
+        run_dir::RunDirectory,
+    },
     process::{ChildSpec, ProcessIdentity, Spawner, registry},
     stack::install,
 };
@@ -74,6 +81,74 @@ async fn a_child_that_ignores_the_request_to_end_is_killed() {
     let status = child.terminate(std::time::Duration::from_millis(50)).await.unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
     assert_eq!(child.unexpected_end(), None, "it was asked to end");
+}
+
+/// Wall time over which processor time is compared.
+const BURN: Duration = Duration::from_secs(1);
+
+/// Processor time, in seconds, that `n` children in `group` use of [`BURN`] when each wants all.
+async fn burned_s(run: &Run, group: Option<&CpuGroup>, n: usize) -> f64 {
+    let busy = || {
+        let cpu_group = group.map(CpuGroup::procs_file);
+        run.spawner.spawn(ChildSpec { cpu_group, ..shell(run, "while :; do :; done") }).unwrap()
+    };
+    let children: Vec<_> = (0..n).map(|_| busy()).collect();
+    let used_s =
+        || children.iter().map(|it| tree_cpu_seconds(it.pid()).unwrap_or(0.0)).sum::<f64>();
+    let before_s = used_s();
+    // tidy: real wait, because processor time is used in real time.
+    tokio::time::sleep(BURN).await;
+    let burned_s = used_s() - before_s;
+    for child in children {
+        child.terminate(Duration::ZERO).await.unwrap();
+    }
+    burned_s
+}
+
+// Half as much again for what a period at both ends may add; a quarter, because a busy machine may
+// not give even the share. Two children of one group have one share together, and two groups of one
+// run have one each.
+#[tokio::test]
+async fn an_instance_gets_its_share_of_a_core_and_no_more() {
+    let run = Run::new();
+    let share = 0.2;
+    let make = |member| {
+        CpuGroup::create(SERVICE_KEY, (run.directory.id(), member), Ratio::new(share).unwrap())
+    };
+    let groups = match (make("storefront"), make("storefront-2")) {
+        (Ok(one), Ok(other)) => [one, other],
+        (Err(error), _) | (_, Err(error)) => {
+            return lab_testkit::skip::skip("control groups", &error.to_string());
+        }
+    };
+    let whole_s = burned_s(&run, None, 1).await;
+    let capped_s = burned_s(&run, Some(&groups[0]), 2).await;
+    let [one_s, other_s] = <[f64; 2]>::from(tokio::join!(
+        burned_s(&run, Some(&groups[0]), 1),
+        burned_s(&run, Some(&groups[1]), 1)
+    ));
+    let share_s = share * BURN.as_secs_f64();
+    for used_s in [capped_s, one_s, other_s] {
+        assert!(used_s <= 1.5 * share_s && 0.25 * share_s <= used_s, "{used_s} s of {BURN:?}");
+        assert!(1.5 * used_s < whole_s, "without a cap {whole_s} s, with one {used_s} s");
+    }
+}
+
+#[test]
+fn groups_of_a_dead_run_are_removed_and_those_of_a_living_one_are_not() {
+    let make =
+        |run_id| CpuGroup::create(SERVICE_KEY, (run_id, "storefront"), Ratio::new(0.5).unwrap());
+    let (living, dead) = match (make("test-living-0"), make("test-dead-0")) {
+        (Ok(living), Ok(dead)) => (living, dead),
+        (Err(error), _) | (_, Err(error)) => {
+            return lab_testkit::skip::skip("control groups", &error.to_string());
+        }
+    };
+    let (removed, _) = cpu_quota::remove_leftovers(|it| it != "test-dead-0");
+    assert!(removed.iter().any(|it| dead.procs_file().starts_with(it)), "{removed:?}");
+    assert!(!dead.procs_file().exists() && living.procs_file().exists());
+    drop(living);
+    std::mem::forget(dead);
 }
 
 #[tokio::test]

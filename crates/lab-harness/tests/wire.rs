@@ -1,5 +1,6 @@
 //! The proxy between the service and Redis forwards everything unharmed: Redis' own programs work
-//! through it, in both versions of the protocol, with pipelines and with pub/sub.
+//! through it, in both versions of the protocol, with pipelines and with pub/sub. So does the narrow
+//! link to PostgreSQL.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
 
@@ -12,7 +13,12 @@ use std::{
 };
 
 use common::{Run, redis_command};
-use lab_harness::stack::{BackendChoice, Stack};
+use lab_core::{clock::MonotonicNs, units::PerSec};
+use lab_harness::{
+    stack::{BackendChoice, Stack, postgres},
+    wire::NarrowLink,
+};
+use tokio_postgres::NoTls;
 
 /// A stack with a proxy, on plain processes: the proxy is the same on both backends.
 async fn with_proxy(run: &Run) -> (Stack, SocketAddr) {
@@ -135,4 +141,27 @@ fn the_corpus_of_the_fuzz_target_is_read_without_a_panic() {
         n_entries += 1;
     }
     assert!(10 <= n_entries, "{n_entries} entries in {corpus}");
+}
+
+// 400,000 bytes at 400,000 bytes/s take a second, however fast the machine is. The control is a wide
+// link, over which the same bytes arrive unharmed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_postgres_says_comes_whole_through_a_narrow_link_and_no_faster_than_it_is_wide() {
+    let run = Run::new();
+    let stack = run.stack(BackendChoice::Process).await.unwrap();
+    for (bytes_per_sec, least_s) in [(1e9, 0.0), (400_000.0, 0.95)] {
+        let width = PerSec::new(bytes_per_sec).unwrap();
+        let link = NarrowLink::start(stack.postgres_addr(), width).unwrap();
+        let url = postgres::url(link.address(), postgres::TARGET, postgres::TARGET);
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let asked_at = MonotonicNs::now();
+        let row = client.query_one("SELECT repeat('x', 400000)", &[]).await.unwrap();
+        let took_s = MonotonicNs::now().since(asked_at) as f64 / 1e9;
+        assert_eq!(row.get::<_, String>(0), "x".repeat(400_000));
+        assert!(least_s <= took_s, "{took_s} s at {bytes_per_sec} bytes/s");
+        drop(client);
+        connection.await.unwrap().unwrap();
+    }
+    stack.stop().await.unwrap();
 }

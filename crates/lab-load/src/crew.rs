@@ -18,14 +18,14 @@ use tokio::sync::Barrier;
 
 use crate::{
     classify::{Answer, classify},
-    connections::{Connections, ExchangeError},
+    connections::ExchangeError,
     dispatch::Dispatch,
     error::LoadError,
     expected::ExpectedBodies,
     recorder::Recorder,
-    requests::Requests,
     schedule::{Arrival, Schedule},
     sessions::{Sessions, User},
+    targets::Targets,
 };
 
 /// The header that names what produced a response.
@@ -46,9 +46,7 @@ pub(crate) struct Crew {
     start: OnceLock<MonotonicNs>,
     recorder: Arc<Recorder>,
     expected: ExpectedBodies,
-    requests: Requests,
-    /// Shared by all users: with one each, connections would go cold.
-    connections: Connections,
+    targets: Arc<Targets>,
     sessions: Sessions,
     arrivals: Arrivals,
     deadline_ns: u64,
@@ -76,7 +74,11 @@ impl Crew {
     /// Computes the schedule and the bodies it must see. Connects to nothing yet.
     ///
     /// **Errors**: a plan that cannot work.
-    pub(crate) fn new(plan: &LoadPlan, recorder: Arc<Recorder>) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        plan: &LoadPlan,
+        targets: Arc<Targets>,
+        recorder: Arc<Recorder>,
+    ) -> Result<Self, LoadError> {
         let catalogue = Catalogue::generate(&plan.catalogue);
         let schedule = Schedule::generate(plan, &catalogue)?;
         Ok(Self {
@@ -86,8 +88,7 @@ impl Crew {
             gate: Barrier::new(plan.users.get() as usize + 1),
             start: OnceLock::new(),
             recorder,
-            requests: Requests::new(plan.target, plan.seed),
-            connections: Connections::to(plan.target),
+            targets,
             sessions: Sessions::new(plan.session_users.get()),
             arrivals: plan.arrivals,
             deadline_ns: nanos(plan.deadline),
@@ -178,8 +179,10 @@ impl Crew {
         patience: Duration,
     ) -> Result<Reply, ExchangeError> {
         let authorization = attempt.authorization.clone();
-        let request = self.requests.build(attempt.route, &attempt.arrival, patience, authorization);
-        let response = self.connections.exchange(request).await?;
+        let target = self.targets.of_arrival(attempt.arrival.index);
+        let request =
+            target.requests.build(attempt.route, &attempt.arrival, patience, authorization);
+        let response = target.connections.exchange(request).await?;
         let status = response.status().as_u16();
         Ok(Reply {
             status,

@@ -79,6 +79,12 @@ pub enum LoadError {
         /// The line, or nothing when standard input was closed.
         got: String,
     },
+    /// What stood on standard input where `targets <address>,<address>…` was due.
+    #[error("expected `targets <address>,<address>…` on standard input, got `{got}`")]
+    TargetsLine {
+        /// The line.
+        got: String,
+    },
     /// A start that no clock of this machine can mean.
     #[error("the start instant is {away_s} s away from now, more than {allowed_s} s")]
     StartFarAway {
@@ -138,6 +144,7 @@ impl LoadError {
             | Self::TooManyArrivals
             | Self::TooFewFiles { .. }
             | Self::StartLine { .. }
+            | Self::TargetsLine { .. }
             | Self::StartFarAway { .. } => 2,
             Self::FileLimit(_)
             | Self::Signals(_)

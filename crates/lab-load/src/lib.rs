@@ -2,8 +2,9 @@
 //!
 //! The way of one arrival: [`schedule`] decides its time, route and keys from the seed; the pacing
 //! thread (`pacer`) hands it at that time to a parked user (`dispatch`); the user (`users`, `crew`)
-//! sends the request (`requests`) over a shared connection (`connections`), reads the whole body, has it judged (`classify`) and appends one
-//! sample (`recorder`). `run` puts these together.
+//! sends the request (`requests`) to one of the instances (`targets`) over a shared connection
+//! (`connections`), reads the whole body, has it judged (`classify`) and appends one sample
+//! (`recorder`). `run` puts these together.
 //!
 //! Nothing here computes a figure: rates, percentiles and histograms are derived afterwards from
 //! the samples. goose's own metrics are off.
@@ -22,6 +23,7 @@ mod run;
 pub mod schedule;
 mod sessions;
 pub mod signals;
+mod targets;
 mod users;
 
-pub use self::{error::LoadError, recorder::Recorder, run::run};
+pub use self::{error::LoadError, recorder::Recorder, run::run, targets::Targets};

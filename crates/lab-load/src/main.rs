@@ -6,11 +6,13 @@ use std::{
     panic,
     path::{Path, PathBuf},
     process::{self, ExitCode},
+    sync::Arc,
+    thread,
 };
 
 use clap::{Parser, Subcommand};
 use lab_core::{catalogue::Catalogue, clock::MonotonicNs, load_plan::LoadPlan};
-use lab_load::{LoadError, Recorder, run, schedule::Schedule, signals};
+use lab_load::{LoadError, Recorder, Targets, run, schedule::Schedule, signals};
 
 /// Open-loop load on the target service of the lab.
 ///
@@ -26,7 +28,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Carry out a plan: print `ready`, read `start <CLOCK_MONOTONIC ns>`, write the samples, print
-    /// `scheduled <number of arrivals>`.
+    /// `scheduled <number of arrivals>`. Each line `targets <address>,<address>…` read meanwhile is
+    /// the list of instances from then on.
     Run {
         /// The plan, as JSON.
         #[arg(long)]
@@ -74,7 +77,14 @@ fn run_plan(path: &Path) -> Result<(), LoadError> {
         .enable_all()
         .build()
         .map_err(|source| LoadError::Spawn { what: "the runtime", source })?;
-    let scheduled = runtime.block_on(run(&plan, recorder, await_start))?;
+    let targets = Targets::of(&plan);
+    let followed = Arc::clone(&targets);
+    let start = || {
+        let start = await_start()?;
+        follow(followed)?;
+        Ok(start)
+    };
+    let scheduled = runtime.block_on(run(&plan, targets, recorder, start))?;
     print(&format!("scheduled {scheduled}\n"))
 }
 
@@ -107,6 +117,20 @@ fn await_start() -> Result<MonotonicNs, LoadError> {
         return Err(LoadError::StartFarAway { away_s, allowed_s: START_AWAY_S_MAX });
     }
     Ok(start)
+}
+
+/// Starts the thread that hears of changes of the list. It ends with standard input, or with the
+/// process.
+fn follow(targets: Arc<Targets>) -> Result<(), LoadError> {
+    let follow = move || {
+        if let Err(error) = targets.follow(io::stdin().lock()) {
+            // Arrivals would go on to instances that the lab did not mean.
+            eprintln!("lab-load: {error}");
+            process::exit(error.exit_code().into());
+        }
+    };
+    let started = thread::Builder::new().name("targets".into()).spawn(follow);
+    started.map(drop).map_err(|source| LoadError::Spawn { what: "the thread of targets", source })
 }
 
 /// A start further from now was surely read from another clock.

@@ -4,13 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use lab_core::{clock::MonotonicNs, load_plan::LoadPlan};
 
-use crate::{crew::Crew, error::LoadError, file_limit, pacer::Pacer, recorder::Recorder, users};
+use crate::{
+    crew::Crew, error::LoadError, file_limit, pacer::Pacer, recorder::Recorder, targets::Targets,
+    users,
+};
 
 /// How long after the last request must have been given up the run is declared stuck. Chosen: far
 /// above any delay of a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Carries out `plan` and records one sample for each of its arrivals, whose number it returns.
+/// Carries out `plan` and records one sample for each of its arrivals, whose number it returns. Each
+/// goes to one of `targets`, which may change meanwhile.
 ///
 /// `start` is called once, when every user waits, and returns the instant at which the schedule
 /// starts. It may block: until then nothing else has to run.
@@ -23,11 +27,12 @@ const SLACK: Duration = Duration::from_secs(10);
 /// **Cancellation**: arrivals not yet carried have no outcome; the samples written stay decodable.
 pub async fn run(
     plan: &LoadPlan,
+    targets: Arc<Targets>,
     recorder: Arc<Recorder>,
     start: impl FnOnce() -> Result<MonotonicNs, LoadError>,
 ) -> Result<u64, LoadError> {
     file_limit::raise(plan.users)?;
-    let crew = Arc::new(Crew::new(plan, Arc::clone(&recorder))?);
+    let crew = Arc::new(Crew::new(plan, targets, Arc::clone(&recorder))?);
     let host = format!("http://{}", plan.target);
     let attack = users::attack(Arc::clone(&crew), plan.users, &host)?.execute();
     let carried = carry_out(plan, &crew, &recorder, start);

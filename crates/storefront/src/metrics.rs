@@ -68,6 +68,7 @@ fn record(shop: &Shop) {
     gauge!("db.client.connection.max").set(f64::from(database.pool_size_max));
     gauge!("db.client.connection.pending_requests").set(f64::from(pending));
     counter!("db.client.connection.timeouts").absolute(database.acquire_timeouts);
+    counter!("db.client.connections_refused").absolute(database.connections_refused);
     counter!("db.client.statements").absolute(database.statements_sent);
     counter!("db.client.statements_failed").absolute(database.statements_failed);
     counter!("db.client.statements_cancelled").absolute(database.statements_cancelled);

@@ -12,6 +12,7 @@ use tokio::{
 
 use crate::{
     http::{internal, public},
+    registry,
     shop::{Shop, ShopError},
 };
 
@@ -97,6 +98,12 @@ fn spawn_background(shop: &Arc<Shop>, stopped: &watch::Receiver<()>) -> JoinHand
             upkeep.metrics.run_upkeep();
         }
     });
+    if shop.config.registers {
+        let entered = Arc::clone(shop);
+        tokio::spawn(async move {
+            registry::stay_entered(&entered.pages.redis, entered.config.listen).await;
+        });
+    }
     let measured = Arc::clone(shop);
     tokio::spawn(async move { measured.measure_pressure().await });
     let (flushing, stopped) = (Arc::clone(shop), stopped.clone());

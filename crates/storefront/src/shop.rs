@@ -234,6 +234,7 @@ impl Shop {
             connection_demand_high_water: demand.demand_high_water,
             acquire_waits_us: demand.waits_us,
             acquire_timeouts_total: database.acquire_timeouts,
+            connections_refused_total: database.connections_refused,
             queries_total: database.statements_sent,
             queries_failed_total: database.statements_failed,
             cache_hits_total: self.totals.cache_hits.get(),

@@ -68,17 +68,22 @@ pub struct Params {
 }
 
 impl Params {
-    /// Name of the folder of this cell: `load-factor-1.5` or `rate-1500`.
+    /// Name of the folder of this cell: `load-factor-1.5` or `rate-1500`, and `-instances-4` after
+    /// it where there is more than one.
     pub fn folder(&self) -> String {
-        match self.load_factor {
+        let load = match self.load_factor {
             Some(load_factor) => format!("load-factor-{load_factor}"),
             None => format!("rate-{}", self.arrival_rate_per_sec),
+        };
+        match self.n_instances {
+            0 | 1 => load,
+            n => format!("{load}-instances-{n}"),
         }
     }
 }
 
 /// What the machine can carry. The key of every figure: load is offered in multiples of it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// C: requests of the whole mix per second that the database sustains with the cache bypassed.
     pub db_capacity_per_sec: f64,
@@ -86,6 +91,32 @@ pub struct Calibration {
     pub warm_capacity_per_sec: f64,
     /// Throughput of the short saturating burst that a later run repeats to see drift.
     pub probe_per_sec: f64,
+    /// What each number of instances carries with Redis up; empty where there is only one number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control: Vec<ControlPoint>,
+}
+
+impl Calibration {
+    /// How many instances C was measured with: the number at which the database carried most, the
+    /// smallest of several.
+    pub fn database_instances(&self) -> u32 {
+        let best = self.control.iter().reduce(|best, it| {
+            if best.db_capacity_per_sec < it.db_capacity_per_sec { it } else { best }
+        });
+        best.map_or(1, |it| it.n_instances)
+    }
+}
+
+/// What a number of instances carries in a saturating burst, with Redis up: the control of whether
+/// more instances can carry more at all on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ControlPoint {
+    /// Instances of the service.
+    pub n_instances: u32,
+    /// Requests of the whole mix per second with a warm cache.
+    pub warm_capacity_per_sec: f64,
+    /// The same with the cache bypassed.
+    pub db_capacity_per_sec: f64,
 }
 
 /// The machine, the servers and the build.
@@ -127,6 +158,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_database_is_measured_with_as_many_instances_as_get_most_out_of_it() {
+        let point = |n_instances, db_capacity_per_sec| ControlPoint {
+            n_instances,
+            warm_capacity_per_sec: 1.0,
+            db_capacity_per_sec,
+        };
+        let calibration = |control| Calibration {
+            db_capacity_per_sec: 200.0,
+            warm_capacity_per_sec: 900.0,
+            probe_per_sec: 205.0,
+            control,
+        };
+        let several = [point(1, 150.0), point(2, 205.0), point(4, 205.0), point(8, 90.0)];
+        assert_eq!(calibration(several.to_vec()).database_instances(), 2);
+        assert_eq!(calibration(Vec::new()).database_instances(), 1);
+    }
+
+    #[test]
     fn a_cells_folder_says_its_load() {
         let params = |load_factor, arrival_rate_per_sec| Params {
             load_factor,
@@ -135,5 +184,7 @@ mod tests {
         };
         assert_eq!(params(Some(1.5), 612.4).folder(), "load-factor-1.5");
         assert_eq!(params(None, 1500.0).folder(), "rate-1500");
+        let several = Params { n_instances: 4, ..params(Some(1.5), 612.4) };
+        assert_eq!(several.folder(), "load-factor-1.5-instances-4");
     }
 }

@@ -24,14 +24,40 @@ pub const STALLS_FILE: &str = "raw/stalls.jsonl";
 /// File of the [`FinalCounts`], below the trial's folder.
 pub const COUNTS_FILE: &str = "raw/counts.json";
 
-/// What the service said of itself, every 100 ms.
+/// What an instance of the service said of itself, every 100 ms.
+///
+/// An instance that joins later has a first line from the moment it was started, which nobody said:
+/// everything in it is 0, `pool_size_max` too, which no running instance says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceLine {
     /// When it was asked, in milliseconds from the start of the schedule.
     pub at_ms: f64,
+    /// Which instance, from 1.
+    #[serde(default = "first_instance", skip_serializing_if = "is_first_instance")]
+    pub instance: u32,
     /// What it said.
     #[serde(flatten)]
     pub sample: TargetSample,
+}
+
+impl ServiceLine {
+    /// The first line of an instance that was started at `at_ms`.
+    pub fn began(at_ms: f64, instance: u32) -> Self {
+        Self { at_ms, instance, sample: TargetSample::default() }
+    }
+
+    /// Whether this is such a line: before it there was no such instance.
+    pub fn is_begin(&self) -> bool {
+        self.sample.pool_size_max == 0
+    }
+}
+
+fn first_instance() -> u32 {
+    1
+}
+
+fn is_first_instance(instance: &u32) -> bool {
+    *instance == 1
 }
 
 /// What PostgreSQL said of its backends, every 250 ms. The lab's own backends are not counted.
@@ -62,7 +88,7 @@ pub struct BackendGroup {
 pub struct CpuLine {
     /// When it was read, in milliseconds from the start of the schedule.
     pub at_ms: f64,
-    /// The target service.
+    /// The target service, all its instances.
     pub storefront_cpu_s: Option<f64>,
     /// PostgreSQL, all its processes.
     pub postgres_cpu_s: Option<f64>,
@@ -89,7 +115,8 @@ pub struct StallLine {
 pub struct FinalCounts {
     /// Requests in the whole schedule, as the generator says: each must have one outcome.
     pub requests_scheduled: u64,
-    /// Statements that the service says it sent, total. `None`: it no longer answered.
+    /// Statements that all instances of the service say they sent, total. `None`: one no longer
+    /// answered.
     pub service_queries: Option<u64>,
     /// Statements that `pg_stat_statements` counted for the service's role.
     pub postgres_queries: Option<u64>,

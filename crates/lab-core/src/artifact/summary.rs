@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    manifest::{Host, Params},
+    manifest::{ControlPoint, Host, Params},
     verdict::{ConnectionDemand, DbAmplification, PerPhase, Verdict},
 };
 use crate::{
@@ -68,12 +68,15 @@ pub struct Versions {
 }
 
 /// What the machine can carry; `None` when it was not measured.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct CalibrationSummary {
     /// C: requests of the whole mix per second with the cache bypassed.
     pub db_capacity_per_sec: Option<f64>,
     /// Requests of the whole mix per second with a warm cache.
     pub warm_capacity_per_sec: Option<f64>,
+    /// What each number of instances carries with Redis up. Only where there are several numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control: Vec<ControlPoint>,
 }
 
 /// When a service level is met.
@@ -239,6 +242,10 @@ pub struct DbSummary {
     pub pool_acquire_wait_us_p99: Option<u64>,
     /// Callers that stopped waiting for a connection.
     pub pool_timeouts: Option<u64>,
+    /// Connections that PostgreSQL refused because it had no more. Results from before it was
+    /// counted do not have the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections_refused: Option<u64>,
 }
 
 /// The shared cache in one phase.

@@ -51,10 +51,13 @@ pub struct RequestColumns {
     pub product_response_time_us_p99: Vec<Option<u64>>,
 }
 
-/// What the service said of its connection pool, by bin; `None` where it did not answer.
+/// What the service said of its connection pool, by bin; `None` where it did not answer. Sums over
+/// all instances; highest values are the highest sum of the marks that instances kept at that time,
+/// which is at least the true one.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PoolColumns {
-    /// Connections the pool may open; the largest of the trial. `None`: the service never answered.
+    /// Connections that the pools may open; the largest of the trial. `None`: the service never
+    /// answered.
     pub size_max: Option<u32>,
     /// Mean over time of in use + pending.
     pub connection_demand_mean: Vec<Option<f64>>,
@@ -75,6 +78,10 @@ pub struct DatabaseColumns {
     pub backends_active: Vec<Option<u32>>,
     /// Backends of any state, the most of the bin.
     pub backends_total: Vec<Option<u32>>,
+    /// Connections refused because PostgreSQL had no more, per second. Empty in results from before
+    /// it was counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections_refused_per_sec: Vec<Option<f64>>,
 }
 
 /// One value for each component that uses CPU.

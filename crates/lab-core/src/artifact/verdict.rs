@@ -362,14 +362,15 @@ pub struct DbAmplification {
     pub queries_per_request_baseline: Option<f64>,
 }
 
-/// Connections in use + callers waiting for one.
+/// Connections in use + callers waiting for one, summed over all instances.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct ConnectionDemand {
     /// Mean over the time of the baseline.
     pub mean_baseline: Option<f64>,
     /// Mean over the time of the fault window.
     pub mean_fault: Option<f64>,
-    /// Highest value in the fault window, kept by the service between samples.
+    /// Highest value in the fault window, kept by the service between samples. Of several instances
+    /// the highest sum of the marks that they kept at the same time: at least the true one.
     pub high_water_fault: Option<u32>,
 }
 
@@ -404,6 +405,10 @@ pub struct PhaseCounts {
     pub pool_pending_max: Option<u32>,
     /// Callers that stopped waiting for a connection.
     pub n_pool_timeouts: Option<f64>,
+    /// Connections that PostgreSQL refused because it had no more. `None` also in results from
+    /// before it was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_connections_refused: Option<f64>,
     /// Cached reads answered by Redis.
     pub n_cache_hits: Option<f64>,
     /// Cached reads that Redis had no entry for.

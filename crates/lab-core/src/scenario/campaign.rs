@@ -42,6 +42,9 @@ pub struct Campaign {
     pub seed: Seed,
     /// Offered load as multiples of the calibrated capacity C.
     pub load_factors: Vec<LoadFactor>,
+    /// Instances of the service: every variant is run with each number of them.
+    #[serde(default = "one_instance", skip_serializing_if = "is_one_instance")]
+    pub instances: Vec<NonZeroU32>,
     /// When a service level is met.
     pub slo: Slo,
     /// The client closes the connection this long after the intended time. `None`: the deadline.
@@ -89,15 +92,29 @@ pub struct Database {
 }
 
 /// The service itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Threads that serve requests.
     pub worker_threads: NonZeroU32,
+    /// Share of one core that each instance has. `None`: what is left of the machine. With it, the
+    /// cores of the machine do not decide how much several instances carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<Ratio>,
 }
 
 /// The kernel grants 1 ms at the least, of the lab's periods of 10 ms.
 const CPU_QUOTA_MIN: f64 = 0.1;
+/// Each instance is a process with two ports. Chosen: far more than a machine of a laboratory runs.
+const INSTANCES_MAX: u32 = 64;
+
+fn one_instance() -> Vec<NonZeroU32> {
+    vec![NonZeroU32::MIN]
+}
+
+fn is_one_instance(instances: &[NonZeroU32]) -> bool {
+    instances == [NonZeroU32::MIN]
+}
 
 /// A campaign that parses and cannot be run. Each names the key to change.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -142,10 +159,18 @@ pub enum CampaignError {
     #[error(transparent)]
     FaultPhase(#[from] FaultPhaseTooShort),
     /// A share of a core that the kernel does not grant.
-    #[error("database.cpu_quota: must be from {CPU_QUOTA_MIN} to 1, got {got}")]
+    #[error("{key}: must be from {CPU_QUOTA_MIN} to 1, got {got}")]
     CpuQuota {
+        /// The key.
+        key: &'static str,
         /// The share.
         got: f64,
+    },
+    /// More instances than a machine can run.
+    #[error("instances: must be at most {INSTANCES_MAX} each, got {got}")]
+    TooManyInstances {
+        /// How many.
+        got: u32,
     },
     /// A number that is too small for another.
     #[error("{key}: must be at least {least} ({why}), got {got}")]
@@ -199,12 +224,18 @@ impl Campaign {
         })
     }
 
+    /// Most instances that run at once.
+    pub fn n_instances_max(&self) -> u32 {
+        self.instances.iter().map(|it| it.get()).max().unwrap_or(1)
+    }
+
     /// Checks what the types do not. **Errors**: the first key that cannot work.
     pub fn validate(&self) -> Result<(), CampaignError> {
         no_duplicates("variants", self.variants.iter().cloned())?;
         no_duplicates("topologies", self.topologies.iter().map(ToString::to_string))?;
         no_duplicates("faults", self.faults.iter().map(ToString::to_string))?;
         no_duplicates("load_factors", self.load_factors.iter().map(|it| it.get().to_string()))?;
+        no_duplicates("instances", self.instances.iter().map(ToString::to_string))?;
         let total = self.mix.total();
         if 1e-9 < (total - 1.0).abs() {
             return Err(CampaignError::Mix { total });
@@ -245,10 +276,18 @@ impl Campaign {
     }
 
     fn validate_sizes(&self) -> Result<(), CampaignError> {
-        if let Some(quota) = self.database.cpu_quota
-            && quota.get() < CPU_QUOTA_MIN
-        {
-            return Err(CampaignError::CpuQuota { got: quota.get() });
+        let quotas = [
+            ("database.cpu_quota", self.database.cpu_quota),
+            ("service.cpu_quota", self.service.cpu_quota),
+        ];
+        for (key, quota) in quotas {
+            if let Some(quota) = quota.filter(|it| it.get() < CPU_QUOTA_MIN) {
+                return Err(CampaignError::CpuQuota { key, got: quota.get() });
+            }
+        }
+        let n_instances = self.n_instances_max();
+        if INSTANCES_MAX < n_instances {
+            return Err(CampaignError::TooManyInstances { got: n_instances });
         }
         let reserved = 10;
         let least = self.database.pool_size.get() + reserved;
@@ -317,6 +356,22 @@ mod tests {
         assert_eq!(check("", ""), "ok");
     }
 
+    // 4 x 20 connections are more than the 70 that the server has: that is what is to be seen.
+    #[test]
+    fn a_campaign_may_have_more_connections_in_its_pools_than_the_server_has() {
+        let several = "max_connections = 70\n[service]\ncpu_quota = 0.12";
+        let text = REDIS_OUTAGE
+            .replace("trials = 1", "trials = 1\ninstances = [1, 4]")
+            .replace("max_connections = 100\n\n[service]", several);
+        let campaign: Campaign = toml::from_str(&text).unwrap();
+        assert_eq!(campaign.validate(), Ok(()));
+        assert_eq!(campaign.n_instances_max(), 4);
+        assert_eq!(campaign.service.cpu_quota.map(Ratio::get), Some(0.12));
+        let usual: Campaign = toml::from_str(REDIS_OUTAGE).unwrap();
+        assert_eq!(usual.n_instances_max(), 1);
+        assert!(!toml::to_string(&usual).unwrap().contains("instances"));
+    }
+
     #[test]
     fn a_campaign_may_have_a_phase_longer_than_its_profile() {
         let text = REDIS_OUTAGE.replace("[slo]", "[phases]\nfault = \"90s\"\n[slo]");
@@ -346,6 +401,15 @@ mod tests {
             ("max_connections = 100", "max_connections = 20", "at least 30"),
             ("pool_size = 20", "pool_size = 20\ncpu_quota = 0.01", "cpu_quota: must be from 0.1"),
             ("pool_size = 20", "pool_size = 20\ncpu_quota = 40", "from 0 to 1"),
+            (
+                "worker_threads = 1",
+                "worker_threads = 1\ncpu_quota = 0.05",
+                "service.cpu_quota: must",
+            ),
+            ("trials = 1", "trials = 1\ninstances = []", "instances: needs at least one entry"),
+            ("trials = 1", "trials = 1\ninstances = [0]", "nonzero"),
+            ("trials = 1", "trials = 1\ninstances = [2, 2]", "instances: `2` stands twice"),
+            ("trials = 1", "trials = 1\ninstances = [1, 65]", "at most 64 each, got 65"),
         ] {
             let error = check(from, to);
             assert!(error.contains(part), "{to}: {error}");

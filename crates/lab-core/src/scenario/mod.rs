@@ -7,6 +7,7 @@ mod campaign;
 mod fault;
 mod operator;
 mod profile;
+mod scale_out;
 mod topology;
 mod variant;
 
@@ -14,5 +15,6 @@ pub use campaign::{Campaign, CampaignError, Database, Service, Slo, TopologyForb
 pub use fault::{Fault, FaultPhaseTooShort};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
+pub use scale_out::{JoinsTooLate, Network, Registry, ScaleOut};
 pub use topology::{FaultNotThere, Topology};
 pub use variant::{CONTROL, ResolvedVariant, VariantError, VariantFile, resolve_variant};

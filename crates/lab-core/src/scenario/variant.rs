@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::Fault,
     operator::{FaultTooShort, OperatorAction, check_fault_length},
+    scale_out::{JoinsTooLate, Network, ScaleOut, check_joins},
     topology::{FaultNotThere, Topology},
 };
 use crate::{
@@ -33,6 +34,12 @@ pub struct VariantFile {
     /// [`Topology::Single`].
     #[serde(default)]
     pub topology: Option<Topology>,
+    /// When more instances join. `None`: as its base; in the end all are there from the start.
+    #[serde(default)]
+    pub scale_out: Option<ScaleOut>,
+    /// The network to the database. `None`: as its base; in the end that of the machine itself.
+    #[serde(default)]
+    pub network: Option<Network>,
     /// Settings that differ from the base's.
     #[serde(default)]
     pub settings: toml::Table,
@@ -57,6 +64,12 @@ pub struct ResolvedVariant {
     /// Which servers it runs on.
     #[serde(default)]
     pub topology: Topology,
+    /// When more instances join; `None`: all are there from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_out: Option<ScaleOut>,
+    /// The network to the database; `None`: that of the machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Its own settings over those of its bases.
     pub settings: Settings,
     /// What an operator switches while the fault lasts.
@@ -70,6 +83,21 @@ impl ResolvedVariant {
     /// **Errors**: its operator acts too late for that.
     pub fn check_fault_length(&self, fault: Duration) -> Result<(), FaultTooShort> {
         check_fault_length(&self.name, &self.operator, fault)
+    }
+
+    /// Instances that run from the start when there are to be `n_instances`.
+    pub fn n_instances_at_start(&self, n_instances: u32) -> u32 {
+        match self.scale_out {
+            Some(_) => n_instances.min(1),
+            None => n_instances,
+        }
+    }
+
+    /// Checks that the instances of this variant join within a fault phase of `fault`.
+    ///
+    /// **Errors**: they come later.
+    pub fn check_joins(&self, fault: Duration) -> Result<(), JoinsTooLate> {
+        check_joins(&self.name, self.scale_out, fault)
     }
 
     /// Checks that `fault` can be made on the servers of this variant.
@@ -166,6 +194,8 @@ pub fn resolve_variant(
         .validate()
         .map_err(|reason| VariantError::Combination { name: name.into(), reason })?;
     let topology = chain.iter().find_map(|(_, file)| file.topology).unwrap_or_default();
+    let scale_out = chain.iter().find_map(|(_, file)| file.scale_out);
+    let network = chain.iter().find_map(|(_, file)| file.network);
     let file = chain[0].1.clone();
     if let Some(unknown) =
         file.operator.iter().find(|it| !SWITCHES.contains(&it.mitigation.as_str()))
@@ -183,6 +213,8 @@ pub fn resolve_variant(
         strategy: file.strategy,
         hypothesis: file.hypothesis,
         topology,
+        scale_out,
+        network,
         settings,
         operator: file.operator,
     })
@@ -232,6 +264,27 @@ mod tests {
         assert_eq!(slower.settings.redis.call_timeout, Some(Duration::from_millis(80)));
         assert_eq!(slower.settings.circuit_breaker.mode, Mode::Enforce);
         assert_eq!(resolve_variant("none", &files).unwrap().settings, Settings::default());
+    }
+
+    #[test]
+    fn a_variant_scales_out_as_its_base_does_unless_it_says_otherwise() {
+        let files = files(&[
+            ("none", ""),
+            ("out", "base = \"none\"\n[scale_out]\njoins_after = \"9s\""),
+            ("narrow", "base = \"out\"\n[network]\ndatabase_bytes_per_sec = 1000"),
+            ("later", "base = \"narrow\"\n[scale_out]\njoins_after = \"99s\""),
+        ]);
+        let joins_after_s = |name: &str| {
+            let variant = resolve_variant(name, &files).unwrap();
+            (variant.scale_out.map(|it| it.joins_after.as_secs()), variant.network.is_some())
+        };
+        assert_eq!(joins_after_s("none"), (None, false));
+        assert_eq!(joins_after_s("out"), (Some(9), false));
+        assert_eq!(joins_after_s("narrow"), (Some(9), true));
+        assert_eq!(joins_after_s("later"), (Some(99), true));
+        let at_start =
+            |name: &str, n| resolve_variant(name, &files).unwrap().n_instances_at_start(n);
+        assert_eq!((at_start("none", 4), at_start("out", 4), at_start("out", 1)), (4, 1, 1));
     }
 
     #[test]

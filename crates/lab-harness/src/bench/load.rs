@@ -1,6 +1,7 @@
 //! The load generator as a child process: start, the start signal, the end.
 
 use std::{
+    net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,14 +13,18 @@ use lab_core::{
     load_plan::{Arrivals, LoadPlan, Shard},
     scenario::Campaign,
     seed::Seed,
-    target::TargetConfig,
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
-    process::ChildStdout,
+    process::{ChildStdin, ChildStdout},
 };
 
-use super::{results::write_json, session::Session, target::last_line};
+use super::{
+    instances::{Instance, Instances},
+    results::write_json,
+    session::Session,
+    target::last_line,
+};
 use crate::process::{Child, ChildSpec, spec::Priority};
 
 /// Where the generator writes its samples, below the folder it is started in.
@@ -44,13 +49,15 @@ pub(crate) fn users_for(rate_per_sec: f64, give_up_after: Duration) -> NonZeroU3
 /// What is told to the generator.
 pub(crate) fn plan(
     campaign: &Campaign,
-    target: &TargetConfig,
+    instances: &Instances<'_>,
     arrivals: (Arrivals, NonZeroU32, Duration),
     seed: Seed,
 ) -> LoadPlan {
     let (arrivals, users, duration) = arrivals;
+    let running = instances.running();
     LoadPlan {
-        target: target.listen,
+        target: instances.config().listen,
+        further_targets: running.iter().skip(1).map(Instance::address).collect(),
         seed,
         arrivals,
         duration,
@@ -101,12 +108,14 @@ impl Load {
         }
     }
 
-    /// Gives the start signal. **Errors**: the generator is gone.
-    pub(crate) async fn start_at(&mut self, start: MonotonicNs) -> Result<()> {
+    /// Gives the start signal, and returns what tells the generator of other instances. Without it
+    /// the list of the plan stays. **Errors**: the generator is gone.
+    pub(crate) async fn start_at(&mut self, start: MonotonicNs) -> Result<TargetList> {
         let mut stdin = self.child.take_stdin().context("write to the generator")?;
         let line = format!("start {}\n", start.0);
         stdin.write_all(line.as_bytes()).await.context("give the generator its start signal")?;
-        stdin.flush().await.context("give the generator its start signal")
+        stdin.flush().await.context("give the generator its start signal")?;
+        Ok(TargetList { stdin })
     }
 
     /// Waits for a generator that ends in failure; for ever if it ends well.
@@ -133,6 +142,22 @@ impl Load {
         let count = line.as_deref().and_then(|line| line.strip_prefix("scheduled "));
         let count = count.and_then(|text| text.parse().ok());
         count.with_context(|| format!("the generator said {line:?} instead of its count"))
+    }
+}
+
+/// The list of instances that a running generator spreads its arrivals over.
+#[derive(Debug)]
+pub(crate) struct TargetList {
+    stdin: ChildStdin,
+}
+
+impl TargetList {
+    /// Makes `addresses` the list, from the next arrival on. **Errors**: the generator is gone.
+    pub(crate) async fn set(&mut self, addresses: &[SocketAddr]) -> Result<()> {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let line = format!("targets {}\n", addresses.join(","));
+        self.stdin.write_all(line.as_bytes()).await.context("tell the generator its targets")?;
+        self.stdin.flush().await.context("tell the generator its targets")
     }
 }
 

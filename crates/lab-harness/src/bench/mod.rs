@@ -6,12 +6,15 @@
 mod calibration;
 mod control;
 mod database;
+mod instances;
+mod joining;
 mod live;
 mod load;
 mod operator;
 mod plan;
 mod progress;
 mod record;
+mod registry;
 mod results;
 mod run;
 mod sampling;
@@ -35,7 +38,7 @@ use self::{
     results::{Ending, ResultsFolder, read_json},
     run::Run,
     selection::Selection,
-    session::Session,
+    session::{Seating, Session},
 };
 use crate::{
     clean,
@@ -68,7 +71,7 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let mut progress = Progress::new(std::time::Duration::ZERO);
     let options = stack_options(&selection, args, cpus);
     let session = tokio::select! {
-        session = Session::start(&options, &selection.campaign.faults, &files.root) => session.or_else(at_its_exit),
+        session = Session::start(&options, &selection.campaign.faults, seating(&selection), &files.root) => session.or_else(at_its_exit),
         () = &mut interrupt => Err(anyhow!("interrupted before the first trial"))
             .at_exit(ExitCode::Interrupted),
     };
@@ -148,6 +151,13 @@ fn stack_options(selection: &Selection, args: &BenchArgs, cpus: CpuPlan) -> Stac
             false => InstallPolicy::Allowed,
         },
         cpus,
+    }
+}
+
+fn seating(selection: &Selection) -> Seating {
+    Seating {
+        n_instances: selection.campaign.n_instances_max(),
+        cpu_quota: selection.campaign.service.cpu_quota,
     }
 }
 

@@ -9,16 +9,16 @@ use lab_core::{
     scenario::OperatorAction,
 };
 
-use super::{control::Control, timeline::Origin};
+use super::{instances::Instances, timeline::Origin};
 
-/// Turns each switch at its time, counted from `fault_start` (an offset from the origin), and
-/// returns what was done and when.
+/// Turns each switch of every instance that runs at its time, counted from `fault_start` (an offset
+/// from the origin), and returns what was done and when.
 ///
 /// **Errors**: the service refuses a switch, or does not answer.
 /// **Cancellation**: switches whose time has not come are not turned.
 pub(crate) async fn operate(
     actions: &[OperatorAction],
-    control: &Control,
+    instances: &Instances<'_>,
     origin: Origin,
     fault_start: Duration,
 ) -> Result<Vec<Event>> {
@@ -27,7 +27,9 @@ pub(crate) async fn operate(
     let mut events = Vec::new();
     for OperatorAction { after, mitigation, mode } in actions {
         origin.wait(fault_start + *after).await;
-        control.set_mode(mitigation, *mode).await?;
+        for instance in instances.running() {
+            instance.target.control.set_mode(mitigation, *mode).await?;
+        }
         let detail = [("mitigation", mitigation.as_str()), ("mode", mode.name())];
         events.push(Event {
             detail: BTreeMap::from(detail.map(|(key, value)| (key.into(), value.into()))),

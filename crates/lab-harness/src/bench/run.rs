@@ -72,11 +72,11 @@ impl Run<'_> {
         self.seed().await.at_exit(ExitCode::Target)?;
         let calibration =
             self.capacities(folder, args, progress).await.at_exit(ExitCode::Calibration)?;
-        let capacity = calibration.map_or(f64::NAN, |it| it.db_capacity_per_sec);
+        let capacity = calibration.as_ref().map_or(f64::NAN, |it| it.db_capacity_per_sec);
         let params = self.selection.params(capacity);
         self.check_open_files(&params).at_exit(ExitCode::Usage)?;
         if !Record::exists(folder.work()) {
-            let plan = (calibration, params.as_slice());
+            let plan = (calibration.clone(), params.as_slice());
             let environment = &self.session.environment;
             Record::open(folder.work(), self.selection, environment, plan, utc_now())
                 .at_exit(ExitCode::Storage)?;
@@ -86,7 +86,7 @@ impl Run<'_> {
         let n: usize = blocks.iter().map(|block| block.trials.len()).sum();
         *progress = Progress::new(length * u32::try_from(n).context("count the trials")?);
         for block in &blocks {
-            self.run_block(block, calibration, folder, progress).await?;
+            self.run_block(block, calibration.as_ref(), folder, progress).await?;
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Run<'_> {
     async fn run_block(
         &self,
         block: &Block,
-        calibration: Option<Calibration>,
+        calibration: Option<&Calibration>,
         folder: &ResultsFolder,
         progress: &Progress,
     ) -> Result<()> {
@@ -200,7 +200,7 @@ impl Run<'_> {
     fn spec<'b>(
         &'b self,
         planned: &'b PlannedTrial,
-        calibration: Option<Calibration>,
+        calibration: Option<&Calibration>,
         folder: &ResultsFolder,
         attempt: u32,
     ) -> TrialSpec<'b> {
@@ -211,7 +211,7 @@ impl Run<'_> {
             variant,
             planned,
             seed: trial_seed(self.selection.campaign.seed, *trial),
-            calibration,
+            calibration: calibration.cloned(),
             attempt,
             folder: folder.trial(&variant.name, *fault, params, *trial),
         }

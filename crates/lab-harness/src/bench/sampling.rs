@@ -21,18 +21,20 @@ use lab_core::{
 };
 use serde::Serialize;
 use tokio::{
-    sync::watch,
+    sync::{
+        mpsc::{UnboundedSender, unbounded_channel},
+        watch,
+    },
+    task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{control::Control, database::Admin};
+use super::{database::Admin, instances::Instance};
 use crate::machine::cpu_time::tree_cpu_seconds;
 
-/// Process ids of the components; Redis's changes when it is restarted.
+/// Process ids of the components beside the service; Redis's changes when it is restarted.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pids {
-    /// The target service.
-    pub(crate) storefront: Option<u32>,
     /// PostgreSQL's first process.
     pub(crate) postgres: Option<u32>,
     /// Redis.
@@ -49,22 +51,25 @@ pub(crate) async fn sample_until(
     stop: watch::Receiver<bool>,
     pids: watch::Receiver<Pids>,
     origin: MonotonicNs,
-    sources: (Control, Admin),
+    sources: (watch::Receiver<Vec<Instance>>, Admin),
     trial: &Path,
 ) -> Result<()> {
-    let (control, admin) = sources;
+    let (instances, admin) = sources;
     let at_ms = move || to_ms(MonotonicNs::now().since(origin));
     let mut service = LineFile::create(&trial.join(SERVICE_FILE))?;
     let mut database = LineFile::create(&trial.join(DATABASE_FILE))?;
     let mut cpu = LineFile::create(&trial.join(CPU_FILE))?;
+    let (tell, mut told) = unbounded_channel();
     let service_loop = async {
-        let mut beat = Beat::new(SERVICE_PERIOD, stop.clone());
-        while beat.next().await {
-            if let Ok(sample) = control.sample().await {
-                service.append(&ServiceLine { at_ms: at_ms(), sample })?;
+        // Each has a beat of its own, so that one that answers slowly does not hold up the others.
+        let sampled = sample_each(instances.clone(), stop.clone(), origin, tell);
+        let written = async {
+            while let Some(line) = told.recv().await {
+                service.append(&line)?;
             }
-        }
-        service.close()
+            service.close()
+        };
+        tokio::join!(sampled, written).1
     };
     let database_loop = async {
         let mut beat = Beat::new(DATABASE_PERIOD, stop.clone());
@@ -78,7 +83,7 @@ pub(crate) async fn sample_until(
     let cpu_loop = async {
         let mut beat = Beat::new(CPU_PERIOD, stop.clone());
         while beat.next().await {
-            let line = read_cpu(at_ms(), *pids.borrow());
+            let line = read_cpu(at_ms(), *pids.borrow(), &instances.borrow());
             cpu.append(&line)?;
         }
         cpu.close()
@@ -87,11 +92,55 @@ pub(crate) async fn sample_until(
     Ok(())
 }
 
-fn read_cpu(at_ms: f64, pids: Pids) -> CpuLine {
+/// Samples each instance from when it is started until `stop` says true.
+async fn sample_each(
+    mut instances: watch::Receiver<Vec<Instance>>,
+    mut stop: watch::Receiver<bool>,
+    origin: MonotonicNs,
+    tell: UnboundedSender<ServiceLine>,
+) {
+    let mut samplers = JoinSet::new();
+    loop {
+        let running = instances.borrow_and_update().clone();
+        for instance in running.into_iter().skip(samplers.len()) {
+            samplers.spawn(sample_one(instance, stop.clone(), origin, tell.clone()));
+        }
+        tokio::select! {
+            changed = instances.changed() => if changed.is_err() { break },
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    drop(tell);
+    while samplers.join_next().await.is_some() {}
+}
+
+async fn sample_one(
+    instance: Instance,
+    stop: watch::Receiver<bool>,
+    origin: MonotonicNs,
+    tell: UnboundedSender<ServiceLine>,
+) {
+    let at_ms = |at: MonotonicNs| to_ms(at.since(origin));
+    let number = instance.number;
+    // Nobody takes the lines any more when the trial is over.
+    let append = |line| drop(tell.send(line));
+    if origin < instance.started_at {
+        append(ServiceLine::began(at_ms(instance.started_at), number));
+    }
+    let mut beat = Beat::new(SERVICE_PERIOD, stop);
+    while beat.next().await {
+        if let Ok(sample) = instance.target.control.sample().await {
+            append(ServiceLine { at_ms: at_ms(MonotonicNs::now()), instance: number, sample });
+        }
+    }
+}
+
+/// The service's time is that of all instances; `None` when one of them cannot be read.
+fn read_cpu(at_ms: f64, pids: Pids, instances: &[Instance]) -> CpuLine {
     let read = |pid: Option<u32>| pid.and_then(tree_cpu_seconds);
     CpuLine {
         at_ms,
-        storefront_cpu_s: read(pids.storefront),
+        storefront_cpu_s: instances.iter().map(|it| tree_cpu_seconds(it.target.child.pid())).sum(),
         postgres_cpu_s: read(pids.postgres),
         redis_cpu_s: read(pids.redis),
         load_cpu_s: read(pids.load),
@@ -164,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_component_without_a_process_has_no_cpu_time() {
-        let line = read_cpu(1.0, Pids { load: Some(std::process::id()), ..Pids::default() });
+        let line = read_cpu(1.0, Pids { load: Some(std::process::id()), ..Pids::default() }, &[]);
         assert_eq!(line.redis_cpu_s, None);
         assert!(line.load_cpu_s.is_some());
     }

@@ -1,6 +1,6 @@
 //! The campaign file with the command line laid over it, checked as a whole before anything runs.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use lab_core::{
@@ -71,6 +71,7 @@ impl Selection {
             let variant = resolve_variant(name, &files.variants)?;
             variant.check_fault_length(fault)?;
             campaign.check_topology(&variant)?;
+            variant.check_joins(fault)?;
             check_faults(&variant, &campaign.faults, !args.fault.is_empty())?;
             anyhow::Ok(variant)
         };
@@ -90,21 +91,34 @@ impl Selection {
 
     /// The parameters of every cell, given C in requests per second.
     pub(crate) fn params(&self, db_capacity_per_sec: f64) -> Vec<Params> {
-        match self.load {
-            OfferedLoad::Rate(rate) => {
-                vec![Params { load_factor: None, arrival_rate_per_sec: rate.get(), n_instances: 1 }]
+        let loads: Vec<(Option<f64>, f64)> = match self.load {
+            OfferedLoad::Rate(rate) => vec![(None, rate.get())],
+            OfferedLoad::Factors => {
+                let factors = self.campaign.load_factors.iter().map(|it| it.get());
+                let rate = |factor| round_to_tenth(factor * db_capacity_per_sec);
+                factors.map(|factor| (Some(factor), rate(factor))).collect()
             }
-            OfferedLoad::Factors => self
-                .campaign
-                .load_factors
-                .iter()
-                .map(|factor| Params {
-                    load_factor: Some(factor.get()),
-                    arrival_rate_per_sec: round_to_tenth(factor.get() * db_capacity_per_sec),
-                    n_instances: 1,
-                })
-                .collect(),
-        }
+        };
+        let of_number = |n: &NonZeroU32| {
+            let n_instances = n.get();
+            loads.iter().map(move |&(load_factor, arrival_rate_per_sec)| Params {
+                load_factor,
+                arrival_rate_per_sec,
+                n_instances,
+            })
+        };
+        self.campaign.instances.iter().flat_map(of_number).collect()
+    }
+
+    /// Each number of instances that runs at some time, in order: those of the campaign, and the one
+    /// that a variant starts with to which others join.
+    pub(crate) fn numbers_of_instances(&self) -> Vec<u32> {
+        let wanted = self.campaign.instances.iter().map(|it| it.get());
+        let at_start = |n: u32| self.variants.iter().map(move |it| it.n_instances_at_start(n));
+        let mut numbers: Vec<u32> = wanted.clone().chain(wanted.flat_map(at_start)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
     }
 }
 
@@ -170,6 +184,19 @@ mod tests {
         assert_eq!(rates, [280.9, 601.8]);
         let fixed = select(&["--rate", "1500"]).unwrap().params(401.23);
         assert_eq!(fixed[0].folder(), "rate-1500");
+    }
+
+    #[test]
+    fn each_number_of_instances_is_a_cell_of_its_own_and_a_variant_may_start_with_one() {
+        let mut selection = select(&["scale-out"]).unwrap();
+        let folders: Vec<_> = selection.params(200.0).iter().map(Params::folder).collect();
+        let expected = ["", "-instances-2", "-instances-4", "-instances-8"];
+        assert_eq!(folders, expected.map(|it| format!("load-factor-1.5{it}")));
+        assert_eq!(selection.numbers_of_instances(), [1, 2, 4, 8]);
+        selection.campaign.instances = vec![NonZeroU32::new(4).unwrap()];
+        assert_eq!(selection.numbers_of_instances(), [1, 4], "others join the first");
+        selection.variants.retain(|it| it.scale_out.is_none());
+        assert_eq!(selection.numbers_of_instances(), [4]);
     }
 
     #[test]

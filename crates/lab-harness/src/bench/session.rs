@@ -9,13 +9,20 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use lab_core::{artifact::manifest::Environment, scenario::Fault, seed, target::TargetConfig};
+use lab_core::{
+    artifact::manifest::Environment, scenario::Fault, seed, target::TargetConfig, units::Ratio,
+};
 
-use super::{database::Admin, target};
+use super::{database::Admin, instances::name_of, target};
 use crate::{
     exit::ExitCode,
     failure::AtExit,
-    machine::{cpus::CpuPlan, facts, ports, run_dir::RunDirectory},
+    machine::{
+        cpu_quota::{CpuGroup, SERVICE_KEY},
+        cpus::CpuPlan,
+        facts, ports,
+        run_dir::RunDirectory,
+    },
     process::Spawner,
     stack::{Stack, StackOptions},
     wire::Condition,
@@ -72,13 +79,47 @@ impl Binaries {
     }
 }
 
-/// Addresses of the service, the same in every trial of a run.
+/// How many instances of the service a run has room for, and how large each may be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ports {
-    /// Public routes.
+pub(crate) struct Seating {
+    /// Most instances at once.
+    pub(crate) n_instances: u32,
+    /// Share of one core that each has; `None`: what is left of the machine.
+    pub(crate) cpu_quota: Option<Ratio>,
+}
+
+impl Seating {
+    fn seats(self, run_id: &str) -> Result<Vec<Seat>> {
+        let n = usize::try_from(self.n_instances.max(1)).context("count the instances")?;
+        let ports = ports::pick(2 * n)?;
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let seat = |(number, ports): (u32, &[u16; 2])| -> Result<Seat> {
+            let name = name_of(number);
+            let cap = |share| CpuGroup::create(SERVICE_KEY, (run_id, &name), share);
+            let cpu_group = self.cpu_quota.map(cap).transpose()?;
+            let [target, internal] = (*ports).map(loopback);
+            Ok(Seat { target, internal, cpu_group })
+        };
+        (1..).zip(ports.as_chunks().0).map(seat).collect()
+    }
+}
+
+/// Where one instance of the service goes, the same in every trial of a run.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// Address of the public routes.
     pub(crate) target: SocketAddr,
-    /// Internal routes.
+    /// Address of the internal routes.
     pub(crate) internal: SocketAddr,
+    /// Caps the processor time of whoever sits here.
+    cpu_group: Option<CpuGroup>,
+}
+
+impl Seat {
+    /// `cgroup.procs` of the control group of whoever sits here.
+    pub(crate) fn cpu_group(&self) -> Option<PathBuf> {
+        self.cpu_group.as_ref().map(CpuGroup::procs_file)
+    }
 }
 
 /// What one run has up for all its trials.
@@ -94,8 +135,8 @@ pub(crate) struct Session {
     pub(crate) cpus: CpuPlan,
     /// The lab's other programs.
     pub(crate) binaries: Binaries,
-    /// Addresses of the service.
-    pub(crate) ports: Ports,
+    /// Where instances of the service go: at least one.
+    pub(crate) seats: Vec<Seat>,
     /// What the service's internal port wants to see.
     pub(crate) internal_token: String,
     /// The lab's own connection to PostgreSQL.
@@ -111,6 +152,7 @@ impl Session {
     pub(crate) async fn start(
         options: &StackOptions,
         faults: &[Fault],
+        seating: Seating,
         root: &Path,
     ) -> Result<Self> {
         let binaries = Binaries::find()?;
@@ -121,8 +163,7 @@ impl Session {
             stack.lay_wire()?;
         }
         let admin = Admin::connect(&stack.admin_url()).await?;
-        let [target, internal] = ports::pick(2)?[..] else { bail!("two ports were asked for") };
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let seats = seating.seats(run_dir.id())?;
         let environment = environment(&stack, &options.cpus, root);
         let token = seed::mix(lab_core::clock::MonotonicNs::now().0);
         Ok(Self {
@@ -131,7 +172,7 @@ impl Session {
             run_dir,
             cpus: options.cpus.clone(),
             binaries,
-            ports: Ports { target: loopback(target), internal: loopback(internal) },
+            seats,
             internal_token: format!("{token:016x}"),
             admin,
             environment,

@@ -18,7 +18,7 @@ use super::{control::Control, results::write_json, session::Session};
 use crate::process::{Child, ChildSpec, spec::Priority};
 
 /// Longest time from the start of the service to its first ready answer.
-const READY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest time for `seed` or `reset`.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 /// Where the service writes its events, below the folder it is started in.
@@ -53,10 +53,11 @@ impl TargetSetup<'_> {
         let pool_size =
             self.settings.database.pool_size.unwrap_or(self.campaign.database.pool_size);
         Ok(TargetConfig {
-            listen: session.ports.target,
-            internal_listen: session.ports.internal,
+            listen: session.seats[0].target,
+            internal_listen: session.seats[0].internal,
             internal_token: session.internal_token.clone(),
             redis: session.stack.redis_addr(),
+            registers: false,
             database_url: session.stack.target_url(),
             pool_size,
             worker_threads: self.campaign.service.worker_threads,
@@ -125,23 +126,26 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Starts the service and waits until it is ready.
+    /// Starts the service in `folder` and in `cpu_group`, and does not wait until it is ready.
     ///
-    /// **Errors**: it ends before it is ready, or is not ready after 20 s; its last line is quoted.
-    pub(crate) async fn start(
+    /// **Errors**: the program or its files cannot be opened.
+    pub(crate) fn launch(
         session: &Session,
         config: &TargetConfig,
         folder: &Path,
+        cpu_group: Option<PathBuf>,
     ) -> Result<Self> {
         let log = folder.join("storefront.log");
         write_json(&folder.join(CONFIG_FILE), config)?;
-        let child = session.spawner.spawn(command(session, "serve", folder, &log))?;
-        let target = Self { child, control: Control::new(config)?, config: config.clone(), log };
-        target.wait_until_ready().await?;
-        Ok(target)
+        let spec = ChildSpec { cpu_group, ..command(session, "serve", folder, &log) };
+        let child = session.spawner.spawn(spec)?;
+        Ok(Self { child, control: Control::new(config)?, config: config.clone(), log })
     }
 
-    async fn wait_until_ready(&self) -> Result<()> {
+    /// Waits until the service is ready.
+    ///
+    /// **Errors**: it ends before it is ready, or is not ready after 20 s; its last line is quoted.
+    pub(crate) async fn wait_until_ready(&self) -> Result<()> {
         let control = self.control.clone();
         let ready = async {
             while !control.is_ready().await {
@@ -161,7 +165,7 @@ impl Target {
     }
 
     /// Asks the service to end, and ends it after 5 s if it does not.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(&self) -> Result<()> {
         self.child.terminate(GRACE).await?;
         Ok(())
     }

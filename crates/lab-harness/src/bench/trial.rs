@@ -19,7 +19,7 @@ use lab_core::{
     outcome::Outcome,
     route::Route,
     sample::{self, RequestSample},
-    scenario::{Phase, ResolvedVariant},
+    scenario::{Network, Phase, Registry, ResolvedVariant, ScaleOut},
     seed::Seed,
     target::{TargetConfig, TargetEvent},
     units::PerSec,
@@ -28,7 +28,9 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    load::{self, Load, SAMPLES_FILE},
+    instances::{Instances, folder_of, name_of},
+    joining::{keep_list, wait_until_listed},
+    load::{self, Load, SAMPLES_FILE, TargetList},
     operator::operate,
     plan::PlannedTrial,
     progress::{Progress, TICK},
@@ -36,7 +38,7 @@ use super::{
     sampling::{Pids, sample_until, to_ms},
     selection::Selection,
     session::Session,
-    target::{self, EVENTS_FILE, Target, TargetSetup},
+    target::{self, EVENTS_FILE, READY_TIMEOUT, TargetSetup},
     timeline::{Hooks, Origin, run_phases},
 };
 use crate::{
@@ -47,7 +49,8 @@ use crate::{
         facts::utc_now,
         stalls::{Stall, StallWatch},
     },
-    stack::Stack,
+    stack::{Stack, postgres},
+    wire::NarrowLink,
 };
 
 /// Time between the start signal and the first arrival.
@@ -109,45 +112,79 @@ pub(crate) async fn run(
 }
 
 /// Service and generator at the start line.
-struct Started {
-    target: Target,
+struct Started<'a> {
+    instances: Instances<'a>,
     load: Load,
     plan: LoadPlan,
     fault: ArmedFault,
+    /// What the service's connections to PostgreSQL go through; `None`: they go straight.
+    network: Option<NarrowLink>,
     /// Statements that the service sent while it started: not the trial's.
     queries_before: u64,
 }
 
 /// Brings stack and service to the known state and the generator to its start line.
-async fn start(session: &Session, spec: &TrialSpec<'_>, folder: &Path) -> Result<Started> {
+async fn start<'a>(
+    session: &'a Session,
+    spec: &TrialSpec<'_>,
+    folder: &Path,
+) -> Result<Started<'a>> {
     let campaign = &spec.selection.campaign;
     let rate = spec.planned.params.arrival_rate_per_sec;
     let setup = TargetSetup {
         campaign,
         settings: spec.variant.settings.clone(),
-        db_capacity_per_sec: spec.calibration.map(|it| it.db_capacity_per_sec),
+        db_capacity_per_sec: spec.calibration.as_ref().map(|it| it.db_capacity_per_sec),
         arrival_rate_per_sec: rate,
         seed: spec.seed,
     };
     let redis = session.stack.redis_addr_under(spec.planned.fault);
-    let config = TargetConfig { redis, ..setup.config(session)? };
+    let network = narrow(session, spec.variant.network).at_exit(ExitCode::Stack)?;
+    let usual = TargetConfig { redis, ..setup.config(session)? };
+    let config = TargetConfig {
+        registers: keeps_list_in_redis(spec.variant.scale_out),
+        database_url: network.as_ref().map_or_else(|| usual.database_url.clone(), target_url),
+        ..usual.clone()
+    };
     let phases = spec.selection.campaign.lengths();
     let users = load::users_for(rate, campaign.give_up_after());
     let arrivals = (Arrivals::Poisson { rate: PerSec::new(rate)? }, users, phases.arrivals());
-    let plan = load::plan(campaign, &config, arrivals, spec.seed);
-    session.reset(&config, folder).await.at_exit(ExitCode::Target)?;
+    session.reset(&usual, folder).await.at_exit(ExitCode::Target)?;
     let fault = ArmedFault::arm(spec.planned.fault, &session.stack).await;
     let fault = fault.at_exit(ExitCode::Stack)?;
-    let target = Target::start(session, &config, folder).await.at_exit(ExitCode::Target)?;
+    let n_at_start = spec.variant.n_instances_at_start(spec.planned.params.n_instances);
+    let instances = Instances::start(session, &config, folder, n_at_start).await;
+    let instances = instances.at_exit(ExitCode::Target)?;
+    let listed = wait_until_listed(spec.variant.scale_out, &instances, READY_TIMEOUT).await;
+    listed.at_exit(ExitCode::Target)?;
+    let plan = load::plan(campaign, &instances, arrivals, spec.seed);
     let load = Load::start(session, &plan, folder).await.at_exit(ExitCode::Generator)?;
     session.admin.start_counting().await?;
-    let queries_before = n_queries(&target).await?;
-    Ok(Started { target, load, plan, fault, queries_before })
+    let queries_before = instances.n_queries().await?;
+    Ok(Started { instances, load, plan, fault, network, queries_before })
+}
+
+fn narrow(session: &Session, network: Option<Network>) -> Result<Option<NarrowLink>> {
+    let lay = |it: Network| {
+        NarrowLink::start(session.stack.postgres_addr(), it.database_bytes_per_sec)
+            .context("narrow the network to PostgreSQL")
+    };
+    network.map(lay).transpose()
+}
+
+fn target_url(link: &NarrowLink) -> String {
+    postgres::url(link.address(), postgres::TARGET, postgres::TARGET)
+}
+
+fn keeps_list_in_redis(scale_out: Option<ScaleOut>) -> bool {
+    scale_out.is_some_and(|it| it.registry == Registry::Redis)
 }
 
 /// What is known when the load is over.
-struct Finished {
-    target: Target,
+struct Finished<'a> {
+    instances: Instances<'a>,
+    /// The service may still have something to write.
+    _network: Option<NarrowLink>,
     plan: LoadPlan,
     queries_before: u64,
     /// Arrivals in the schedule; 0 when the trial was cut short.
@@ -159,21 +196,21 @@ struct Finished {
     unexpected_deaths: Vec<String>,
 }
 
-async fn measure(
+async fn measure<'a>(
     session: &Session,
     spec: &TrialSpec<'_>,
-    started: Started,
+    started: Started<'a>,
     progress: &Progress,
     folder: &Path,
-) -> Result<Finished> {
-    let Started { target, mut load, plan, fault, queries_before } = started;
+) -> Result<Finished<'a>> {
+    let Started { instances, mut load, plan, fault, network, queries_before } = started;
     let phases = spec.selection.campaign.lengths();
     let origin = Origin::in_future(LEAD);
-    write_json(&folder.join("manifest.json"), &manifest(session, spec, &target, &plan, origin))?;
+    let launched = (instances.config(), &plan);
+    write_json(&folder.join("manifest.json"), &manifest(session, spec, launched, origin))?;
     progress.trial(&spec.title(), &folder.join(SAMPLES_FILE));
-    load.start_at(origin.monotonic).await?;
+    let list = load.start_at(origin.monotonic).await?;
     let pids = Pids {
-        storefront: Some(target.child.pid()),
         postgres: session.stack.postgres_pid(),
         redis: session.stack.redis_pid(),
         load: Some(load.child.pid()),
@@ -181,11 +218,12 @@ async fn measure(
     let (tell_pids, told_pids) = watch::channel(pids);
     let (tell_stop, told_stop) = watch::channel(false);
     let stalls = StallWatch::start(&session.cpus.others).context("watch the processors")?;
-    let sources = (target.control.clone(), session.admin.clone());
+    let sources = (instances.watch(), session.admin.clone());
     let sampling = sample_until(told_stop, told_pids, origin.monotonic, sources, folder);
     let course = async {
         let watched = (progress, &tell_pids);
-        let course = run_course(session, spec, (&target, &mut load, fault), origin, watched).await;
+        let running = (&instances, &mut load, list, fault);
+        let course = run_course(session, spec, running, origin, watched).await;
         // Whatever happened: the samplers must not wait for ever.
         tell_stop.send(true).ok();
         course
@@ -202,7 +240,8 @@ async fn measure(
     unexpected_deaths.extend(session.stack.unexpected_deaths());
     progress.trial_over(phases.total());
     Ok(Finished {
-        target,
+        instances,
+        _network: network,
         plan,
         queries_before,
         n_scheduled,
@@ -217,35 +256,37 @@ async fn measure(
 async fn run_course(
     session: &Session,
     spec: &TrialSpec<'_>,
-    running: (&Target, &mut Load, ArmedFault),
+    running: (&Instances<'_>, &mut Load, TargetList, ArmedFault),
     origin: Origin,
     watched: (&Progress, &watch::Sender<Pids>),
 ) -> Result<std::result::Result<(Vec<Event>, u64), String>> {
-    let ((target, load, fault), (progress, pids)) = (running, watched);
+    let ((instances, load, list, fault), (progress, pids)) = (running, watched);
     let phases = spec.selection.campaign.lengths();
     let on_phase = |phase: Phase| progress.phase(phase, &phases);
     let on_healed = |stack: &Stack| pids.send_modify(|pids| pids.redis = stack.redis_pid());
     let hooks = Hooks { on_phase: &on_phase, on_healed: &on_healed };
     let course = run_phases(&session.stack, fault, &phases, origin, hooks);
     let fault_start = phases.start(Phase::Fault);
-    let switched = operate(&spec.variant.operator, &target.control, origin, fault_start);
+    let switched = operate(&spec.variant.operator, instances, origin, fault_start);
+    let wanted = (spec.variant.scale_out, spec.planned.params.n_instances);
+    let joined = keep_list(instances, wanted, list, origin, &phases);
     let events = tokio::select! {
-        both = async { tokio::try_join!(course, switched) } => {
-            let (mut events, switched) = both?;
-            events.extend(switched);
+        all = async { tokio::try_join!(course, switched, joined) } => {
+            let (mut events, switched, joined) = all?;
+            events.extend(switched.into_iter().chain(joined));
             events
         }
         error = load.failed() => return Err(error).at_exit(ExitCode::Generator),
-        died = target.child.wait() => {
+        died = instances.died() => {
             load.child.terminate(LOAD_GRACE).await?;
-            return Ok(Err(format!("storefront: {}", died?)));
+            return Ok(Err(died?));
         }
         () = tick_for_ever(progress, origin) => unreachable!("it never ends"),
     };
     let most = phases.drain + LOAD_GRACE;
     tokio::select! {
         n = load.finish(most) => Ok(Ok((events, n.at_exit(ExitCode::Generator)?))),
-        died = target.child.wait() => Ok(Err(format!("storefront: {}", died?))),
+        died = instances.died() => Ok(Err(died?)),
     }
 }
 
@@ -260,8 +301,7 @@ async fn tick_for_ever(progress: &Progress, origin: Origin) {
 fn manifest(
     session: &Session,
     spec: &TrialSpec<'_>,
-    target: &Target,
-    plan: &LoadPlan,
+    (config, plan): (&TargetConfig, &LoadPlan),
     origin: Origin,
 ) -> Manifest {
     let campaign = &spec.selection.campaign;
@@ -280,25 +320,25 @@ fn manifest(
         phases: spec.selection.campaign.lengths(),
         origin: origin.monotonic,
         started_at: utc_now(),
-        target: target.config().clone(),
+        target: config.clone(),
         load: plan.clone(),
         environment: session.environment.clone(),
-        calibration: spec.calibration,
+        calibration: spec.calibration.clone(),
     }
 }
 
 /// Counts what must add up, stops the service, and writes events and counts.
-async fn audit(session: &Session, finished: Finished, folder: &Path) -> Result<()> {
-    let Finished { target, plan, queries_before, n_scheduled, origin, .. } = finished;
+async fn audit(session: &Session, finished: Finished<'_>, folder: &Path) -> Result<()> {
+    let Finished { instances, plan, queries_before, n_scheduled, origin, .. } = finished;
     let Finished { mut events, unexpected_deaths, .. } = finished;
     let is_alive = unexpected_deaths.is_empty();
     session.admin.wait_until_quiet(QUIET_TIMEOUT).await?;
     let service_queries = match is_alive {
-        true => Some(n_queries(&target).await?.saturating_sub(queries_before)),
+        true => Some(instances.n_queries().await?.saturating_sub(queries_before)),
         false => None,
     };
     let postgres_queries = Some(session.admin.n_queries().await?);
-    target.stop().await?;
+    instances.stop().await?;
     let samples = read_samples(&folder.join(SAMPLES_FILE))?;
     let acknowledged = acknowledged_orders(&samples, plan.seed);
     let n_views = samples.iter().filter(|it| is_success(it, Route::Views)).count() as u64;
@@ -312,17 +352,14 @@ async fn audit(session: &Session, finished: Finished, folder: &Path) -> Result<(
         unexpected_deaths: unexpected_deaths.clone(),
     };
     write_json(&folder.join(COUNTS_FILE), &counts)?;
-    events.extend(
-        target::read_events(&folder.join(EVENTS_FILE))?.into_iter().map(|it| on_axis(it, origin)),
-    );
+    for instance in instances.running() {
+        let path = folder_of(folder, instance.number).join(EVENTS_FILE);
+        let source = name_of(instance.number);
+        let told = target::read_events(&path)?.into_iter();
+        events.extend(told.map(|it| on_axis(it, &source, origin)));
+    }
     events.extend(unexpected_deaths.into_iter().map(death));
     write_events(&folder.join("events.jsonl"), events)
-}
-
-/// Statements that the service sent and PostgreSQL carried out: those that it counts too.
-async fn n_queries(target: &Target) -> Result<u64> {
-    let sample = target.control.sample().await?;
-    Ok(sample.queries_total.saturating_sub(sample.queries_failed_total))
 }
 
 fn read_samples(path: &Path) -> Result<Vec<RequestSample>> {
@@ -339,10 +376,10 @@ fn acknowledged_orders(samples: &[RequestSample], seed: Seed) -> Vec<String> {
     orders.map(|it| order_key(seed, it.arrival)).collect()
 }
 
-fn on_axis(event: TargetEvent, origin: Origin) -> Event {
+fn on_axis(event: TargetEvent, source: &str, origin: Origin) -> Event {
     Event {
         at_ms: to_ms(event.at.since(origin.monotonic)),
-        source: "storefront".into(),
+        source: source.into(),
         kind: event.kind,
         detail: event.detail,
     }

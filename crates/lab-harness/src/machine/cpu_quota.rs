@@ -1,4 +1,4 @@
-//! A cap on the processor time of a server and all its children, by a control group.
+//! A cap on the processor time of a process and all its children, by a control group.
 //!
 //! It makes a machine whose database is smaller than a core, so that load far above the database's
 //! capacity can be offered from the cores that are left. The share is granted in periods of 10 ms
@@ -20,14 +20,23 @@ const MOUNT: &str = "/sys/fs/cgroup";
 /// Names of this lab's groups begin so.
 const PREFIX: &str = "outage-lab-";
 
+/// The campaign's key for PostgreSQL's cap.
+pub const DATABASE_KEY: &str = "database.cpu_quota";
+/// The campaign's key for the cap of each instance of the service.
+pub const SERVICE_KEY: &str = "service.cpu_quota";
+/// Between a run's id and what a group is for.
+const SEPARATOR: char = '.';
+
 /// No cap can be set on this machine, or not for this user.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "database.cpu_quota: cannot cap PostgreSQL's processor time with a control group at {}: \
-     {source}; run as root, or use --backend docker",
-    path.display()
+    "{key}: cannot cap processor time with a control group at {}: {source}; run as root{}",
+    path.display(),
+    if *key == DATABASE_KEY { ", or use --backend docker" } else { "" }
 )]
 pub struct CpuQuotaError {
+    /// The key of the campaign that asks for it.
+    pub key: &'static str,
     /// The file or folder that refused.
     pub path: PathBuf,
     /// Why.
@@ -41,22 +50,27 @@ pub struct CpuGroup {
 }
 
 impl CpuGroup {
-    /// Makes a group for run `run_id` whose processes have `share` of one core together.
+    /// Makes a group for `member` of run `run_id` whose processes have `share` of one core together,
+    /// as `key` of the campaign says.
     ///
     /// **Errors**: control groups are not there, or this user may not make one.
-    pub fn create(run_id: &str, share: Ratio) -> Result<Self, CpuQuotaError> {
-        let (hierarchy, version) = hierarchy()?;
-        let folder = hierarchy.join(format!("{PREFIX}{run_id}"));
+    pub fn create(
+        key: &'static str,
+        (run_id, member): (&str, &str),
+        share: Ratio,
+    ) -> Result<Self, CpuQuotaError> {
+        let failed = |(path, source)| CpuQuotaError { key, path, source };
+        let (hierarchy, version) = hierarchy().map_err(failed)?;
+        let folder = hierarchy.join(format!("{PREFIX}{run_id}{SEPARATOR}{member}"));
         if version == Version::V2 {
             let enabled = hierarchy.join("cgroup.subtree_control");
-            fs::write(&enabled, "+cpu")
-                .map_err(|source| CpuQuotaError { path: enabled, source })?;
+            fs::write(&enabled, "+cpu").map_err(|source| failed((enabled, source)))?;
         }
-        fs::create_dir(&folder).map_err(|source| CpuQuotaError { path: folder.clone(), source })?;
+        fs::create_dir(&folder).map_err(|source| failed((folder.clone(), source)))?;
         let group = Self { folder };
         for (file, text) in version.settings(quota_us(share)) {
             let path = group.folder.join(file);
-            fs::write(&path, text).map_err(|source| CpuQuotaError { path, source })?;
+            fs::write(&path, text).map_err(|source| failed((path, source)))?;
         }
         Ok(group)
     }
@@ -77,18 +91,20 @@ impl Drop for CpuGroup {
 
 /// Removes the groups of runs that are gone: those whose id `is_alive` does not know. Returns the
 /// folders of those removed, and of those that could not be, each with the reason.
-pub fn remove_leftovers(is_alive: impl Fn(&str) -> bool) -> (Vec<PathBuf>, Vec<CpuQuotaError>) {
+pub fn remove_leftovers(
+    is_alive: impl Fn(&str) -> bool,
+) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
     let (mut removed, mut failures) = (Vec::new(), Vec::new());
     let Ok((hierarchy, _)) = hierarchy() else { return (removed, failures) };
     for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(run_id) = name.strip_prefix(PREFIX) else { continue };
-        if is_alive(run_id) {
+        let Some(of_run) = name.strip_prefix(PREFIX) else { continue };
+        if of_run.split(SEPARATOR).next().is_some_and(&is_alive) {
             continue;
         }
         match fs::remove_dir(entry.path()) {
             Ok(()) => removed.push(entry.path()),
-            Err(source) => failures.push(CpuQuotaError { path: entry.path(), source }),
+            Err(source) => failures.push((entry.path(), source)),
         }
     }
     (removed, failures)
@@ -115,18 +131,16 @@ impl Version {
 }
 
 /// Where the processor controller is: the older interface is used where it has the controller.
-fn hierarchy() -> Result<(PathBuf, Version), CpuQuotaError> {
+fn hierarchy() -> Result<(PathBuf, Version), (PathBuf, io::Error)> {
     let mount = Path::new(MOUNT);
     let v1 = mount.join("cpu");
     if v1.join("cpu.cfs_quota_us").exists() || v1.join("tasks").exists() {
         return Ok((v1, Version::V1));
     }
     let offered = mount.join("cgroup.controllers");
-    let controllers = fs::read_to_string(&offered)
-        .map_err(|source| CpuQuotaError { path: offered.clone(), source })?;
+    let controllers = fs::read_to_string(&offered).map_err(|source| (offered.clone(), source))?;
     if !controllers.split_whitespace().any(|it| it == "cpu") {
-        let source = io::Error::other("no cpu controller");
-        return Err(CpuQuotaError { path: offered, source });
+        return Err((offered, io::Error::other("no cpu controller")));
     }
     Ok((mount.to_path_buf(), Version::V2))
 }

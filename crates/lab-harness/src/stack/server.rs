@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     machine::{
-        cpu_quota::CpuGroup,
+        cpu_quota::{CpuGroup, DATABASE_KEY},
         cpus::CpuPlan,
         run_dir::{RunDirectory, RunDirectoryError},
     },
@@ -339,8 +339,9 @@ pub(super) async fn postgres(
                 ..ChildSpec::logged(&binaries.postgres, &log)
             };
             init_cluster(&binaries.initdb, &spec, &folder.join("data"), layout.spawner).await?;
-            let group = layout.postgres_cpu_quota.map(|it| CpuGroup::create(run_dir.id(), it));
-            let group = group.transpose()?;
+            let member = (run_dir.id(), "postgres");
+            let cap = |share| CpuGroup::create(DATABASE_KEY, member, share);
+            let group = layout.postgres_cpu_quota.map(cap).transpose()?;
             let cpu_group = group.as_ref().map(CpuGroup::procs_file);
             let spec = ChildSpec { cpu_group, ..spec };
             let server =

@@ -9,7 +9,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use lab_core::seed;
@@ -31,6 +30,7 @@ use super::{
     Condition,
     frames::{first_command, first_reply},
     lateness,
+    pace::{PACKET, Pace},
     slots::Slots,
 };
 
@@ -253,8 +253,7 @@ impl Link {
         mut sent: UnboundedReceiver<Sent>,
         mut to: WriteHalf<'_>,
     ) -> io::Result<()> {
-        // From when on a narrow wire can carry the next bytes.
-        let mut free_at = self.start;
+        let mut pace = Pace::from(self.start);
         while let Some(Sent::Bytes(at, bytes)) = sent.recv().await {
             sleep_until(at + lateness(self.now(), at - self.start)).await;
             self.until_passable().await;
@@ -267,8 +266,7 @@ impl Link {
                 }
                 Condition::Bandwidth { bytes_per_sec } => {
                     for part in bytes.chunks(PACKET) {
-                        free_at = free_at.max(Instant::now()) + time_for(part.len(), bytes_per_sec);
-                        sleep_until(free_at).await;
+                        sleep_until(pace.carry(Instant::now(), part.len(), bytes_per_sec)).await;
                         to.write_all(part).await?;
                     }
                 }
@@ -283,12 +281,4 @@ impl Link {
     fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Bytes that a narrow wire carries at once: what fits an Ethernet frame.
-const PACKET: usize = 1_460;
-
-#[expect(clippy::cast_precision_loss, reason = "a packet has few bytes")]
-fn time_for(n_bytes: usize, bytes_per_sec: f64) -> Duration {
-    Duration::from_secs_f64(n_bytes as f64 / bytes_per_sec)
 }

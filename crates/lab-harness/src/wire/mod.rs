@@ -2,12 +2,16 @@
 //! the wire slow, narrow, broken or silent.
 //!
 //! It runs inside the lab, and only in trials whose fault needs it: then in their baseline too.
+//! Beside it stands a narrow link that knows no protocol, for the way to PostgreSQL.
 
 pub mod frames;
 mod link;
+mod narrow;
+mod pace;
 mod proxy;
 mod slots;
 
+pub use narrow::{NarrowLink, NarrowLinkError};
 pub use proxy::{Proxy, ProxyError, Switch};
 
 use std::time::Duration;

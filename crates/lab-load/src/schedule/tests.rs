@@ -34,6 +34,7 @@ fn count(value: u32) -> NonZeroU32 {
 pub(crate) fn plan() -> LoadPlan {
     LoadPlan {
         target: "127.0.0.1:1".parse().unwrap(),
+        further_targets: Vec::new(),
         seed: Seed(1),
         arrivals: Arrivals::Poisson { rate: PerSec::new(1_000.0).unwrap() },
         duration: Duration::from_secs(2),

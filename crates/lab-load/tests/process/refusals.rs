@@ -66,6 +66,18 @@ fn anything_but_a_start_line_is_refused() {
 }
 
 #[test]
+fn a_list_of_instances_that_names_none_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = LoadPlan { duration: Duration::from_secs(30), ..idle_plan(folder.path()) };
+    for line in ["targets ", "targets somewhere", "stop"] {
+        let mut generator = Generator::spawn(&plan, "");
+        generator.start(soon());
+        generator.send_line(line);
+        assert_refused(&mut generator, 2, "expected `targets <address>,<address>…`");
+    }
+}
+
+#[test]
 fn a_caller_that_goes_away_before_the_start_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let mut generator = Generator::spawn(&idle_plan(folder.path()), "");

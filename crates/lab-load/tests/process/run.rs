@@ -273,6 +273,47 @@ fn saturating_load_keeps_every_user_busy_and_no_more() {
     assert!((1..=5).contains(&target.in_flight_max.load(Ordering::SeqCst)));
 }
 
+/// Requests that each instance had.
+fn n_requests(targets: [&Target; 2]) -> [usize; 2] {
+    targets.map(|it| usize::try_from(it.n_requests.load(Ordering::SeqCst)).unwrap())
+}
+
+// Arrival k goes to instance k mod 2, and each arrival is one request.
+#[test]
+fn several_instances_share_the_arrivals_evenly_and_any_of_them_knows_every_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (Target::start(Products::Right), Target::start(Products::Right));
+    let plan =
+        LoadPlan { further_targets: vec![second.address], ..plan(first.address, folder.path()) };
+    let samples = run_whole(&plan);
+    assert_conserved(&plan, &samples);
+    assert_eq!(n_with(&samples, Outcome::Success), samples.len());
+    let half = samples.len() / 2;
+    assert_eq!(n_requests([&first, &second]), [samples.len() - half, half]);
+}
+
+// A second of 400 arrivals: the list changes some 50 ms after its start. The control is the time
+// before, in which the second instance gets nothing.
+#[test]
+fn an_instance_gets_its_share_from_when_the_generator_is_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (Target::start(Products::Right), Target::start(Products::Right));
+    let plan = plan(first.address, folder.path());
+    let mut generator = Generator::spawn(&plan, "");
+    generator.start(soon());
+    generator.await_samples(20);
+    assert_eq!(n_requests([&first, &second])[1], 0);
+    generator.send_line(&format!("targets {},{}", first.address, second.address));
+    let (status, stderr) = generator.end();
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
+    let samples = generator.samples();
+    assert_conserved(&plan, &samples);
+    assert_eq!(n_with(&samples, Outcome::Success), samples.len());
+    let [n_first, n_second] = n_requests([&first, &second]);
+    assert_eq!(n_first + n_second, samples.len());
+    assert!(0 < n_second && n_second <= samples.len() / 2, "{n_second} of {}", samples.len());
+}
+
 #[test]
 fn a_terminated_run_leaves_samples_that_decode() {
     for (number, expected) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {

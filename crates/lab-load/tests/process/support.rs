@@ -60,6 +60,7 @@ pub(crate) struct Target {
     pub(crate) n_abandoned: AtomicU32,
     /// Each order's idempotency key, and what its client said how long it would wait.
     pub(crate) orders: Mutex<Vec<(String, String)>>,
+    pub(crate) n_requests: AtomicU32,
     /// Requests that did not say how long their client would wait.
     pub(crate) n_without_budget: AtomicU32,
     /// Answers to `/me` left before sessions are lost once.
@@ -104,6 +105,7 @@ impl Target {
             in_flight_max: AtomicU32::new(0),
             n_abandoned: AtomicU32::new(0),
             orders: Mutex::default(),
+            n_requests: AtomicU32::new(0),
             n_without_budget: AtomicU32::new(0),
             me_before_loss: AtomicU32::new(u32::MAX),
         });
@@ -151,6 +153,7 @@ fn router(target: Arc<Target>) -> Router {
 }
 
 async fn look_for_budget(State(target): State<Arc<Target>>, request: Request) -> Request {
+    target.n_requests.fetch_add(1, Ordering::SeqCst);
     if !request.headers().contains_key(BUDGET_HEADER) {
         target.n_without_budget.fetch_add(1, Ordering::SeqCst);
     }
@@ -247,6 +250,7 @@ pub(crate) fn products_only() -> Mix {
 pub(crate) fn plan(target: SocketAddr, folder: &Path) -> LoadPlan {
     LoadPlan {
         target,
+        further_targets: Vec::new(),
         seed: Seed(11),
         arrivals: Arrivals::Poisson { rate: PerSec::new(400.0).unwrap() },
         duration: Duration::from_secs(1),

@@ -58,7 +58,8 @@ mod tests {
     use crate::analysis::testing::{request, smoke_windows};
 
     fn line(at_ms: f64, queries_total: u64) -> ServiceLine {
-        ServiceLine { at_ms, sample: TargetSample { queries_total, ..TargetSample::default() } }
+        let sample = TargetSample { queries_total, pool_size_max: 20, ..TargetSample::default() };
+        ServiceLine { at_ms, instance: 1, sample }
     }
 
     /// One request every 10 ms over the whole schedule.

@@ -44,6 +44,7 @@ fn add(mut sum: PhaseCounts, more: PhaseCounts) -> PhaseCounts {
         pool_in_use_max: sum.pool_in_use_max.max(more.pool_in_use_max),
         pool_pending_max: sum.pool_pending_max.max(more.pool_pending_max),
         n_pool_timeouts: both(sum.n_pool_timeouts, more.n_pool_timeouts),
+        n_connections_refused: both(sum.n_connections_refused, more.n_connections_refused),
         n_cache_hits: both(sum.n_cache_hits, more.n_cache_hits),
         n_cache_misses: both(sum.n_cache_misses, more.n_cache_misses),
         cpu_s: CpuColumn {
@@ -117,6 +118,7 @@ fn db_summary(counts: &PhaseCounts, histograms: &PhaseHistograms, phase: Phase) 
         pool_pending_max: counts.pool_pending_max,
         pool_acquire_wait_us_p99: histograms.quantile(phase, Distribution::PoolAcquireWait, 0.99),
         pool_timeouts: counts.n_pool_timeouts.map(whole),
+        connections_refused: counts.n_connections_refused.map(whole),
     }
 }
 
@@ -165,6 +167,7 @@ mod tests {
                 RouteCounts { n_scheduled: n, n_success, n_served: n_success },
             )]),
             n_queries,
+            n_connections_refused: n_queries.map(|it| it / 100.0),
             pool_in_use_max: Some(u32::try_from(n_timed_out).unwrap()),
             n_cache_hits: Some(90.0),
             n_cache_misses: Some(10.0),
@@ -190,6 +193,7 @@ mod tests {
         assert_eq!(phase.db.queries_per_sec, Some(150.0));
         assert_eq!(phase.db.queries_per_request, Some(15.0));
         assert_eq!(phase.db.pool_in_use_max, Some(40));
+        assert_eq!(phase.db.connections_refused, Some(30));
         assert_eq!(phase.cache.hit_ratio, Some(0.9));
         assert_eq!(phase.cpu.postgres_cores, Some(0.5));
         assert_eq!(phase.cpu.redis_cores, None);
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn a_figure_that_one_trial_lacks_is_lacking() {
         let merged = merge_counts([&counts(90, 10, Some(1_000.0)), &counts(60, 40, None)]);
-        assert_eq!(merged.n_queries, None);
+        assert_eq!((merged.n_queries, merged.n_connections_refused), (None, None));
         assert_eq!(merge_counts([]), PhaseCounts::default());
     }
 

@@ -45,19 +45,6 @@ pub fn time_weighted_mean(
     super::statistics::ratio(sum, length)
 }
 
-/// Largest of the readings taken in `window`, which each stand for the time since the reading
-/// before: the window's start does not belong to it and its end does.
-pub fn largest_since<T: Ord>(
-    readings: impl IntoIterator<Item = (f64, T)>,
-    window: Window,
-) -> Option<T> {
-    readings
-        .into_iter()
-        .filter(|(at_ms, _)| window.start_ms < *at_ms && *at_ms <= window.end_ms)
-        .map(|(_, value)| value)
-        .max()
-}
-
 fn covered_ms(from_ms: f64, to_ms: f64, window: Window) -> f64 {
     (to_ms.min(window.end_ms) - from_ms.max(window.start_ms)).max(0.0)
 }
@@ -104,12 +91,5 @@ mod tests {
     fn a_long_stretch_weighs_more_than_a_short_one() {
         let readings = [(50.0, 1.0), (150.0, 5.0), (300.0, 20.0)];
         close(time_weighted_mean(readings, WINDOW), 16.25);
-    }
-
-    #[test]
-    fn a_high_water_mark_belongs_to_the_time_before_its_reading() {
-        let readings = [(100.0, 9), (200.0, 3), (300.0, 7), (301.0, 8)];
-        assert_eq!(largest_since(readings, WINDOW), Some(7));
-        assert_eq!(largest_since([(50.0, 9)], WINDOW), None);
     }
 }

@@ -11,40 +11,36 @@ use lab_core::{
 
 use super::{
     histograms::{Distribution, PhaseHistograms},
-    series::{increase, largest_since, time_weighted_mean},
-    statistics::float,
+    instances::{highest_of_all, increase_of_all, mean_of_all},
+    series::increase,
     windows::Windows,
 };
 use crate::load::trial_files::TrialRecord;
 
-/// A running total of the service, by time.
-pub fn total_of(
-    service: &[ServiceLine],
-    total: impl Fn(&ServiceLine) -> u64,
-) -> impl Iterator<Item = (f64, Option<f64>)> {
-    service.iter().map(move |it| (it.at_ms, Some(float(total(it)))))
-}
-
-/// Statements that the service sent in `window`.
+/// Statements that the service, all its instances, sent in `window`.
 pub fn queries_in(service: &[ServiceLine], window: Window) -> Option<f64> {
-    increase(total_of(service, |it| it.sample.queries_total), window)
+    increase_of_all(service, window, |it| it.sample.queries_total)
 }
 
-/// Mean over the time of `window` of connections in use + callers waiting for one.
+/// Connections that PostgreSQL refused in `window` because it had no more.
+pub fn refused_in(service: &[ServiceLine], window: Window) -> Option<f64> {
+    increase_of_all(service, window, |it| it.sample.connections_refused_total)
+}
+
+/// Mean over the time of `window` of connections in use + callers waiting for one, of all instances
+/// together.
 pub fn connection_demand_mean(service: &[ServiceLine], window: Window) -> Option<f64> {
-    time_weighted_mean(
-        service.iter().map(|it| (it.at_ms, it.sample.connection_demand_mean)),
-        window,
-    )
+    mean_of_all(service, window, |it| it.sample.connection_demand_mean)
 }
 
-/// Highest value of one of the service's high-water marks in `window`.
+/// Highest value in `window` of one of the service's high-water marks, of all instances together: at
+/// least the true one, see [`highest_of_all`].
 pub fn high_water(
     service: &[ServiceLine],
     window: Window,
     mark: impl Fn(&ServiceLine) -> u32,
 ) -> Option<u32> {
-    largest_since(service.iter().map(|it| (it.at_ms, mark(it))), window)
+    highest_of_all(service, window, mark)
 }
 
 /// Connection demand of a trial.
@@ -96,10 +92,11 @@ pub fn add_samples(counts: &mut PhaseCounts, record: &TrialRecord, window: Windo
     counts.backends_total_max = backends_max(&record.database, window, |_| true);
     counts.pool_in_use_max = high_water(service, window, |it| it.sample.pool_in_use_high_water);
     counts.pool_pending_max = high_water(service, window, |it| it.sample.pool_pending_high_water);
-    counts.n_pool_timeouts =
-        increase(total_of(service, |it| it.sample.acquire_timeouts_total), window);
-    counts.n_cache_hits = increase(total_of(service, |it| it.sample.cache_hits_total), window);
-    counts.n_cache_misses = increase(total_of(service, |it| it.sample.cache_misses_total), window);
+    let grown = |total: fn(&ServiceLine) -> u64| increase_of_all(service, window, total);
+    counts.n_pool_timeouts = grown(|it| it.sample.acquire_timeouts_total);
+    counts.n_connections_refused = refused_in(service, window);
+    counts.n_cache_hits = grown(|it| it.sample.cache_hits_total);
+    counts.n_cache_misses = grown(|it| it.sample.cache_misses_total);
     counts.cpu_s = cpu_seconds(&record.cpu, window);
 }
 
@@ -127,7 +124,7 @@ mod tests {
     const FAULT: Window = Window { start_ms: 5_010.0, end_ms: 9_100.0 };
 
     fn line(at_ms: f64, sample: TargetSample) -> ServiceLine {
-        ServiceLine { at_ms, sample }
+        ServiceLine { at_ms, instance: 1, sample }
     }
 
     // Fault is 5,010 to 9,100 ms. Means: 4 until 6,010 (1,000 ms inside), 20 until 9,100 (3,090 ms):

@@ -44,8 +44,9 @@ pub fn summarise(run: &CampaignRun, trials: &[Vec<TrialResult<'_>>]) -> Summary 
             rustc: version("rustc"),
         },
         calibration: CalibrationSummary {
-            db_capacity_per_sec: run.calibration.map(|it| it.db_capacity_per_sec),
-            warm_capacity_per_sec: run.calibration.map(|it| it.warm_capacity_per_sec),
+            db_capacity_per_sec: run.calibration.as_ref().map(|it| it.db_capacity_per_sec),
+            warm_capacity_per_sec: run.calibration.as_ref().map(|it| it.warm_capacity_per_sec),
+            control: run.calibration.as_ref().map_or_else(Vec::new, |it| it.control.clone()),
         },
         slo: SloSummary {
             deadline_ms: run.slo.deadline.as_secs_f64() * 1_000.0,

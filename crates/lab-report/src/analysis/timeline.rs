@@ -16,6 +16,7 @@ use super::{
     pages::{Page, n_success, response_time_quantile, within},
     service::{
         backends_max, connection_demand_mean, cpu_seconds, high_water, is_active, queries_in,
+        refused_in,
     },
     statistics::{count, ratio},
 };
@@ -77,8 +78,9 @@ fn request_columns(samples: &[RequestSample], pages: &[Page], bins: &[Window]) -
 
 fn pool_columns(record: &TrialRecord, bins: &[Window]) -> PoolColumns {
     let service = &record.service;
+    let whole = Window { start_ms: f64::NEG_INFINITY, end_ms: f64::INFINITY };
     PoolColumns {
-        size_max: service.iter().map(|it| it.sample.pool_size_max).max(),
+        size_max: high_water(service, whole, |it| it.sample.pool_size_max),
         connection_demand_mean: column(bins, |bin| {
             connection_demand_mean(service, bin).map(thousandths)
         }),
@@ -99,6 +101,9 @@ fn database_columns(record: &TrialRecord, bins: &[Window]) -> DatabaseColumns {
         }),
         backends_active: column(bins, |bin| backends_max(&record.database, bin, is_active)),
         backends_total: column(bins, |bin| backends_max(&record.database, bin, |_| true)),
+        connections_refused_per_sec: column(bins, |bin| {
+            refused_in(&record.service, bin).and_then(|it| ratio(it, bin.length_s())).map(tenths)
+        }),
     }
 }
 

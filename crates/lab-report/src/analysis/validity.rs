@@ -17,6 +17,7 @@ use lab_core::{
 
 use super::{
     histograms::{Distribution, PhaseHistograms},
+    instances::{InstanceLines, by_instance},
     pages::{Page, response_time_bounds, response_time_quantile, within},
     stalls::Stalls,
     statistics::{float, floor, fraction, nearest_rank, ratio},
@@ -238,27 +239,36 @@ pub fn sampled_enough(
 ) -> Vec<InvalidReason> {
     let count =
         |times: &mut dyn Iterator<Item = f64>| times.filter(|it| figured.contains(*it)).count();
-    let n_service = count(&mut record.service.iter().map(|it| it.at_ms));
     let n_database = count(&mut record.database.iter().map(|it| it.at_ms));
     let n_cpu = count(&mut record.cpu.iter().map(|it| it.at_ms));
-    [
-        ("service", n_service, raw::SERVICE_PERIOD),
-        ("database", n_database, raw::DATABASE_PERIOD),
-        ("cpu", n_cpu, raw::CPU_PERIOD),
-    ]
-    .into_iter()
-    .filter_map(|(what, n, period)| {
-        let expected = figured.length_s() / period.as_secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a small count"
-        )]
-        let allowed = (SAMPLES_SHARE_MIN * expected).floor() as u64;
-        let n = n as u64;
-        (n < allowed).then(|| InvalidReason::SampledTooRarely { what: what.to_owned(), n, allowed })
-    })
-    .collect()
+    let mut instances = by_instance(&record.service);
+    instances.entry(1).or_insert_with(InstanceLines::default);
+    // One that joins is sampled from when it begins.
+    let service = instances.into_iter().map(|(number, lines)| {
+        let start_ms = lines.began_at_ms().map_or(figured.start_ms, |it| it.max(figured.start_ms));
+        let window = Window { start_ms, ..figured };
+        let what =
+            if number == 1 { "service".into() } else { format!("service, instance {number}") };
+        (what, lines.n_in(window), window, raw::SERVICE_PERIOD)
+    });
+    let others = [
+        ("database".to_owned(), n_database, figured, raw::DATABASE_PERIOD),
+        ("cpu".to_owned(), n_cpu, figured, raw::CPU_PERIOD),
+    ];
+    service
+        .chain(others)
+        .filter_map(|(what, n, window, period)| {
+            let expected = window.length_s() / period.as_secs_f64();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a small count"
+            )]
+            let allowed = (SAMPLES_SHARE_MIN * expected).floor() as u64;
+            let n = n as u64;
+            (n < allowed).then(|| InvalidReason::SampledTooRarely { what, n, allowed })
+        })
+        .collect()
 }
 
 /// The service's count of its queries is PostgreSQL's.

@@ -22,11 +22,7 @@ pub(super) struct Group<'a> {
 
 /// Fault and parameters of a cell, for file names and anchors.
 pub(super) fn group_key(cell: &CellSummary) -> String {
-    let mut key = format!("{}-{}", cell.fault, cell.params.folder());
-    if 1 < cell.params.n_instances {
-        key.push_str(&format!("-instances-{}", cell.params.n_instances));
-    }
-    key
+    format!("{}-{}", cell.fault, cell.params.folder())
 }
 
 /// Fault and parameters of a cell, for people.

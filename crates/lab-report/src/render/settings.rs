@@ -41,6 +41,8 @@ mod tests {
         ResolvedVariant {
             operator: Vec::new(),
             topology: Topology::Single,
+            scale_out: None,
+            network: None,
             name: "x".into(),
             title: "t".into(),
             base: None,

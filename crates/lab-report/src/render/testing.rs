@@ -137,6 +137,7 @@ pub(super) fn campaign() -> CampaignView {
         calibration: CalibrationSummary {
             db_capacity_per_sec: Some(408.0),
             warm_capacity_per_sec: Some(2_310.0),
+            control: Vec::new(),
         },
         slo: SloSummary { deadline_ms: 1_000.0, served_ratio_min: 0.95 },
         variants,
@@ -242,7 +243,12 @@ fn run() -> CampaignRun {
 }
 
 fn calibration() -> Calibration {
-    Calibration { db_capacity_per_sec: 408.0, warm_capacity_per_sec: 2_310.0, probe_per_sec: 415.0 }
+    Calibration {
+        db_capacity_per_sec: 408.0,
+        warm_capacity_per_sec: 2_310.0,
+        probe_per_sec: 415.0,
+        control: Vec::new(),
+    }
 }
 
 fn params() -> Params {
@@ -522,6 +528,7 @@ fn manifest(run: &CampaignRun, behaviour: Behaviour, number: u32) -> Manifest {
         internal_listen: address,
         internal_token: "t".into(),
         redis: address,
+        registers: false,
         database_url: "host=127.0.0.1".into(),
         pool_size: campaign.database.pool_size,
         worker_threads: campaign.service.worker_threads,
@@ -536,6 +543,7 @@ fn manifest(run: &CampaignRun, behaviour: Behaviour, number: u32) -> Manifest {
     };
     let load = LoadPlan {
         target: address,
+        further_targets: Vec::new(),
         seed: run.seed,
         arrivals: Arrivals::Poisson { rate: PerSec::new(RATE).unwrap() },
         duration: phases.arrivals(),

@@ -172,7 +172,7 @@ fn service() -> Vec<ServiceLine> {
                 cache_misses_total: u64::from(k),
                 ..TargetSample::default()
             };
-            ServiceLine { at_ms, sample }
+            ServiceLine { at_ms, instance: 1, sample }
         })
         .collect()
 }
@@ -287,6 +287,7 @@ fn target(campaign: &Campaign) -> TargetConfig {
         internal_listen: "127.0.0.1:20002".parse().unwrap(),
         internal_token: "token".into(),
         redis: "127.0.0.1:20003".parse().unwrap(),
+        registers: false,
         database_url: "host=127.0.0.1".into(),
         pool_size: campaign.database.pool_size,
         worker_threads: campaign.service.worker_threads,
@@ -304,6 +305,7 @@ fn target(campaign: &Campaign) -> TargetConfig {
 fn load(campaign: &Campaign, duration: Duration) -> LoadPlan {
     LoadPlan {
         target: "127.0.0.1:20001".parse().unwrap(),
+        further_targets: Vec::new(),
         seed: campaign.seed,
         arrivals: Arrivals::Poisson { rate: PerSec::new(RATE).unwrap() },
         duration,

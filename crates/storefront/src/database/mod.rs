@@ -28,7 +28,7 @@ use lab_core::{
 };
 use lab_mitigation::deadline::DeadlinePropagation;
 use tokio::time::Instant;
-use tokio_postgres::NoTls;
+use tokio_postgres::{NoTls, error::SqlState};
 
 use self::{connection::Connection, demand::Demand};
 pub(crate) use self::{demand::DemandSample, writes::Order};
@@ -45,6 +45,7 @@ pub(crate) struct Database {
     demand: Mutex<Demand>,
     waits: AcquireWaits,
     acquire_timeouts: Counter,
+    connections_refused: Counter,
     statements_sent: Counter,
     statements_failed: Counter,
     statements_cancelled: Counter,
@@ -70,6 +71,8 @@ pub(crate) struct DatabaseTotals {
     pub(crate) pool_size: u32,
     /// Callers that stopped waiting because of `acquire_timeout`.
     pub(crate) acquire_timeouts: u64,
+    /// Connections that PostgreSQL refused because it has no more.
+    pub(crate) connections_refused: u64,
     /// Statements sent.
     pub(crate) statements_sent: u64,
     /// Statements that PostgreSQL cancelled or failed; `pg_stat_statements` does not count these.
@@ -100,6 +103,7 @@ impl Database {
             demand: Mutex::new(Demand::new(Instant::now().into_std())),
             waits,
             acquire_timeouts: Counter::default(),
+            connections_refused: Counter::default(),
             statements_sent: Counter::default(),
             statements_failed: Counter::default(),
             statements_cancelled: Counter::default(),
@@ -156,6 +160,7 @@ impl Database {
             pool_size_max: count(status.max_size),
             pool_size: count(status.size),
             acquire_timeouts: self.acquire_timeouts.get(),
+            connections_refused: self.connections_refused.get(),
             statements_sent: self.statements_sent.get(),
             statements_failed: self.statements_failed.get(),
             statements_cancelled: self.statements_cancelled.get(),
@@ -177,7 +182,12 @@ impl Database {
                 let now = Instant::now().into_std();
                 DatabaseError::DeadlineExceeded(context.deadline.exceeded(now))
             }
-            PoolError::Backend(error) => DatabaseError::Connect(error),
+            PoolError::Backend(error) => {
+                if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) {
+                    self.connections_refused.add_one();
+                }
+                DatabaseError::Connect(error)
+            }
             // The other two need hooks, or a pool without a runtime; this one has neither.
             PoolError::Closed | PoolError::PostCreateHook(_) | PoolError::NoRuntimeSpecified => {
                 DatabaseError::PoolClosed

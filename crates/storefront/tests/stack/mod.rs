@@ -185,7 +185,15 @@ impl Stack {
 
     /// Starts a storefront and waits until it is alive.
     pub(crate) async fn serve(&self, settings: Value) -> Storefront {
-        let config = self.config(settings);
+        self.serve_config(self.config(settings)).await
+    }
+
+    /// The same for one that enters itself into the list of instances in Redis.
+    pub(crate) async fn serve_entered(&self) -> Storefront {
+        self.serve_config(TargetConfig { registers: true, ..self.config(json!({})) }).await
+    }
+
+    async fn serve_config(&self, config: TargetConfig) -> Storefront {
         let path = self.write_config(&config);
         let child = storefront("serve", &path).spawn().unwrap();
         let storefront = Storefront { child, config, http: reqwest::Client::new() };

@@ -13,7 +13,7 @@ use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use lab_core::{
-    artifact::manifest::Calibration,
+    artifact::manifest::{Calibration, ControlPoint},
     load_plan::Arrivals,
     sample::{self, RequestSample},
     scenario::ResolvedVariant,
@@ -26,18 +26,23 @@ use self::{
     store::Store,
 };
 use super::{
+    instances::Instances,
     load::{self, Load, SAMPLES_FILE},
     progress::Progress,
     results::remove_if_there,
     selection::{OfferedLoad, Selection},
     session::Session,
-    target::{Target, TargetSetup},
+    target::TargetSetup,
 };
 use crate::machine::cpu_time::tree_cpu_seconds;
 
 /// Users of a saturating burst: twice the usual pool, so that the pool is never idle and the wait
 /// for it stays far below any timeout.
 const BURST_USERS: u32 = 40;
+/// Users of a saturating burst with a warm cache for each of several instances: enough that none is
+/// idle, few enough that with a tenth of a core no request waits 50 ms for its turn, which would be
+/// taken for a Redis that is late.
+const WARM_USERS_PER_INSTANCE: u32 = 20;
 /// Length of a saturating burst, the first second of which is not counted.
 const BURST: Duration = Duration::from_secs(5);
 /// What of a burst is not counted: connections and statements are made ready.
@@ -55,6 +60,12 @@ pub(crate) const WARM_RESERVE: f64 = 1.4;
 
 /// The capacities of this machine and stack: known ones when a burst shows no drift, else measured.
 ///
+/// Where the campaign has several numbers of instances, all of them are measured. C is the database's
+/// and not the application's: too few instances of a small share of a core do not ask it for all it
+/// has, and too many take some of it with their connections. So C is that of the number at which the
+/// database carries most. Warm capacity is that of the smallest number, which has to carry the
+/// baseline.
+///
 /// **Errors**: a component fails, or the database sustains no rate at all.
 pub(crate) async fn calibrate(
     session: &Session,
@@ -66,26 +77,18 @@ pub(crate) async fn calibrate(
     let folder = session.run_dir.path().join("calibration");
     remove_if_there(&folder)?;
     std::fs::create_dir_all(folder.join("raw")).context("create the calibration folder")?;
-    let mut bench =
-        Bench { session, selection, settings: bypassed(&base.settings), folder: &folder };
-    let store = Store::open(&bench.session.environment, &selection.campaign, &base.settings);
-    let burst = bench.burst().await?;
-    let probe_per_sec = throughput_per_sec(&burst.samples, BURST_SETTLE, BURST);
-    if let Some(known) = store.load()
-        && !recalibrate
-        && !drifted(known.probe_per_sec, probe_per_sec)
-    {
-        progress.say(&format!("calibration: known, {}", shown(&known)));
-        return Ok(known);
+    let bench = Bench { session, selection, base: &base.settings, folder: &folder };
+    let numbers = selection.numbers_of_instances();
+    let store =
+        Store::open(&bench.session.environment, (&selection.campaign, &numbers), &base.settings);
+    if !recalibrate && let Some(known) = store.load() {
+        let probe = bench.burst(known.database_instances(), CacheMode::Bypass).await?;
+        if !drifted(known.probe_per_sec, probe.throughput_per_sec) {
+            progress.say(&format!("calibration: known, {}", shown(&known)));
+            return Ok(known);
+        }
     }
-    if selection.load == OfferedLoad::Factors {
-        burst.bottleneck.check()?;
-    }
-    let db_capacity_per_sec = bench.confirm(probe_per_sec).await?;
-    bench.settings = base.settings.clone();
-    let warm = bench.burst().await?;
-    let warm_capacity_per_sec = throughput_per_sec(&warm.samples, BURST_SETTLE, BURST);
-    let measured = Calibration { db_capacity_per_sec, warm_capacity_per_sec, probe_per_sec };
+    let measured = bench.measure(&numbers, progress).await?;
     store.save(&measured)?;
     progress.say(&format!("calibration: measured, {}", shown(&measured)));
     Ok(measured)
@@ -112,40 +115,104 @@ fn shown(calibration: &Calibration) -> String {
     )
 }
 
-fn bypassed(settings: &Settings) -> Settings {
-    Settings { cache: CacheMode::Bypass, ..settings.clone() }
-}
-
 /// A stack with a service to be measured.
 struct Bench<'a> {
     session: &'a Session,
     selection: &'a Selection,
-    settings: Settings,
+    base: &'a Settings,
     folder: &'a Path,
 }
 
-/// What a short run showed.
-struct Observed {
-    samples: Vec<RequestSample>,
+/// One short run of the service.
+struct Shot {
+    cache: CacheMode,
+    n_instances: u32,
+    arrivals: Arrivals,
+    users: NonZeroU32,
+    length: Duration,
+    /// What settings that depend on the load are told.
+    rate_per_sec: f64,
+}
+
+/// What a saturating burst showed.
+struct Burst {
+    throughput_per_sec: f64,
     bottleneck: Bottleneck,
 }
 
 impl Bench<'_> {
+    async fn measure(&self, numbers: &[u32], progress: &Progress) -> Result<Calibration> {
+        let mut best: Option<(u32, Burst)> = None;
+        let mut db_capacities = Vec::new();
+        for &n in numbers {
+            let burst = self.burst(n, CacheMode::Bypass).await?;
+            db_capacities.push(burst.throughput_per_sec);
+            best = match best {
+                Some(best) if burst.throughput_per_sec <= best.1.throughput_per_sec => Some(best),
+                Some(_) | None => Some((n, burst)),
+            };
+        }
+        let (n_best, probe) = best.context("there is one number of instances at least")?;
+        if self.selection.load == OfferedLoad::Factors {
+            probe.bottleneck.check()?;
+        }
+        let db_capacity_per_sec = self.confirm(n_best, probe.throughput_per_sec).await?;
+        let mut control = Vec::new();
+        for (&n_instances, db_capacity_per_sec) in numbers.iter().zip(db_capacities) {
+            let warm = self.burst(n_instances, CacheMode::Normal).await?;
+            let warm_capacity_per_sec = warm.throughput_per_sec;
+            let point = ControlPoint { n_instances, warm_capacity_per_sec, db_capacity_per_sec };
+            if 1 < numbers.len() {
+                progress.say(&format!(
+                    "calibration: {n_instances} instances carry {warm_capacity_per_sec:.0} \
+                     requests/s with a warm cache, {db_capacity_per_sec:.0}/s without"
+                ));
+            }
+            control.push(point);
+        }
+        let warm_capacity_per_sec = control[0].warm_capacity_per_sec;
+        if numbers.len() == 1 {
+            control.clear();
+        }
+        let probe_per_sec = probe.throughput_per_sec;
+        Ok(Calibration { db_capacity_per_sec, warm_capacity_per_sec, probe_per_sec, control })
+    }
+
     /// Every user sends its next request at once.
-    async fn burst(&self) -> Result<Observed> {
-        let arrivals = Arrivals::Saturate { rate_max: PerSec::new(BURST_RATE_MAX)? };
-        let users = NonZeroU32::new(BURST_USERS).expect("40 is not 0");
-        self.observe(arrivals, users, BURST, BURST_RATE_MAX).await
+    async fn burst(&self, n_instances: u32, cache: CacheMode) -> Result<Burst> {
+        let users = match cache {
+            CacheMode::Normal if 1 < self.selection.numbers_of_instances().len() => {
+                WARM_USERS_PER_INSTANCE * n_instances
+            }
+            CacheMode::Normal | CacheMode::Bypass => BURST_USERS,
+        };
+        let shot = Shot {
+            cache,
+            n_instances,
+            arrivals: Arrivals::Saturate { rate_max: PerSec::new(BURST_RATE_MAX)? },
+            users: NonZeroU32::new(users).context("there is an instance at least")?,
+            length: BURST,
+            rate_per_sec: BURST_RATE_MAX,
+        };
+        let (samples, bottleneck) = self.observe(&shot).await?;
+        let throughput_per_sec = throughput_per_sec(&samples, BURST_SETTLE, BURST);
+        Ok(Burst { throughput_per_sec, bottleneck })
     }
 
     /// Lowers `rate` until an open-loop run sustains it.
-    async fn confirm(&self, mut rate: f64) -> Result<f64> {
-        let deadline = self.selection.campaign.slo.deadline;
+    async fn confirm(&self, n_instances: u32, mut rate: f64) -> Result<f64> {
+        let campaign = &self.selection.campaign;
         for _ in 0..STEPS_MAX {
-            let users = load::users_for(rate, self.selection.campaign.give_up_after());
-            let arrivals = Arrivals::Poisson { rate: PerSec::new(rate)? };
-            let observed = self.observe(arrivals, users, CONFIRM, rate).await?;
-            if is_sustained(&observed.samples, deadline) {
+            let shot = Shot {
+                cache: CacheMode::Bypass,
+                n_instances,
+                arrivals: Arrivals::Poisson { rate: PerSec::new(rate)? },
+                users: load::users_for(rate, campaign.give_up_after()),
+                length: CONFIRM,
+                rate_per_sec: rate,
+            };
+            let (samples, _) = self.observe(&shot).await?;
+            if is_sustained(&samples, campaign.slo.deadline) {
                 return Ok(rate);
             }
             rate *= STEP_DOWN;
@@ -153,39 +220,34 @@ impl Bench<'_> {
         bail!("calibration: the database sustains no steady rate on this machine; is it busy?")
     }
 
-    async fn observe(
-        &self,
-        arrivals: Arrivals,
-        users: NonZeroU32,
-        length: Duration,
-        rate: f64,
-    ) -> Result<Observed> {
+    async fn observe(&self, shot: &Shot) -> Result<(Vec<RequestSample>, Bottleneck)> {
         let campaign = &self.selection.campaign;
         let setup = TargetSetup {
             campaign,
-            settings: self.settings.clone(),
+            settings: Settings { cache: shot.cache, ..self.base.clone() },
             db_capacity_per_sec: None,
-            arrival_rate_per_sec: rate,
+            arrival_rate_per_sec: shot.rate_per_sec,
             seed: campaign.seed,
         };
         let config = setup.config(self.session)?;
-        let arrivals = (arrivals, users, length);
-        let plan = load::plan(campaign, &config, arrivals, campaign.seed);
         self.session.reset(&config, self.folder).await?;
-        let target = Target::start(self.session, &config, self.folder).await?;
+        let instances =
+            Instances::start(self.session, &config, self.folder, shot.n_instances).await?;
+        let arrivals = (shot.arrivals, shot.users, shot.length);
+        let plan = load::plan(campaign, &instances, arrivals, campaign.seed);
         let mut load = Load::start(self.session, &plan, self.folder).await?;
-        let before = self.cpu_seconds(&target, &load);
+        let before = self.cpu_seconds(&instances, &load);
         let start = super::timeline::Origin::in_future(Duration::from_millis(100));
         load.start_at(start.monotonic).await?;
-        start.wait(length).await;
-        let after = self.cpu_seconds(&target, &load);
+        start.wait(shot.length).await;
+        let after = self.cpu_seconds(&instances, &load);
         load.finish(campaign.give_up_after() + Duration::from_secs(10)).await?;
-        target.stop().await?;
+        instances.stop().await?;
         let bytes = std::fs::read(self.folder.join(SAMPLES_FILE))
             .context("read the calibration's samples")?;
         let samples = sample::decode_file(&bytes).context("decode the calibration's samples")?;
-        let bottleneck = Bottleneck::new(before, after, length, self.cores());
-        Ok(Observed { samples, bottleneck })
+        let bottleneck = Bottleneck::new(before, after, shot.length, self.cores());
+        Ok((samples, bottleneck))
     }
 
     /// Cores of the database and of all else.
@@ -195,10 +257,11 @@ impl Bench<'_> {
     }
 
     /// CPU time of the database and of all else, in seconds of one core.
-    fn cpu_seconds(&self, target: &Target, load: &Load) -> (f64, f64) {
+    fn cpu_seconds(&self, instances: &Instances<'_>, load: &Load) -> (f64, f64) {
         let read = |pid: Option<u32>| pid.and_then(tree_cpu_seconds).unwrap_or(0.0);
         let stack = &self.session.stack;
-        let others = [Some(target.child.pid()), Some(load.child.pid()), stack.redis_pid()];
-        (read(stack.postgres_pid()), others.into_iter().map(read).sum())
+        let service = instances.running().into_iter().map(|it| Some(it.target.child.pid()));
+        let others = service.chain([Some(load.child.pid()), stack.redis_pid()]);
+        (read(stack.postgres_pid()), others.map(read).sum())
     }
 }

@@ -24,12 +24,16 @@ pub(crate) struct Store {
 impl Store {
     /// The place for these. Anything that moves the capacity is part of the key: the machine, the
     /// backend and versions of the servers, the data set, the mix, the cache, the base's settings.
-    pub(crate) fn open(environment: &Environment, campaign: &Campaign, base: &Settings) -> Self {
+    pub(crate) fn open(
+        environment: &Environment,
+        (campaign, numbers_of_instances): (&Campaign, &[u32]),
+        base: &Settings,
+    ) -> Self {
         let key = serde_json::to_string(&(
             (&environment.host, &environment.backend, &environment.versions),
             (&environment.cpu_sets, &campaign.catalogue, &campaign.mix, &campaign.cache),
             (campaign.zipf_exponent, &campaign.database, &campaign.service, &campaign.slo),
-            base,
+            (base, numbers_of_instances),
         ))
         .expect("these types encode");
         let mut hasher = DefaultHasher::new();

@@ -1,0 +1,100 @@
+//! Several instances of the service: when they join, who knows of them, and the network between
+//! them and the database.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::PerSec;
+
+/// A service that is given more instances while Redis is gone. It starts with one; the others are
+/// started as processes during the fault. A variant without it has all of them from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleOut {
+    /// Time from the scheduled start of the fault phase until the others are started: how long it
+    /// takes to provision them.
+    #[serde(with = "humantime_serde")]
+    pub joins_after: Duration,
+    /// Where the list of instances is kept.
+    #[serde(default)]
+    pub registry: Registry,
+}
+
+/// Where the list of instances is kept, from which the load is spread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registry {
+    /// The load balancer itself knows them: an instance is used once it is ready.
+    #[default]
+    LoadBalancer,
+    /// In Redis: an instance is used once it has entered itself there and was found. While Redis
+    /// does not answer, the last list that was read is used.
+    Redis,
+}
+
+/// The network between the service and PostgreSQL, where it is not the machine's own loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Bytes per second that all instances together can move in each direction.
+    pub database_bytes_per_sec: PerSec,
+}
+
+/// Instances that would come when Redis is back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "variant `{variant}`: its instances join {joins_after:?} into the fault, which lasts {fault:?}; \
+     take a longer --profile, or set phases.fault in the campaign"
+)]
+pub struct JoinsTooLate {
+    /// The variant.
+    pub variant: String,
+    /// When its instances join.
+    pub joins_after: Duration,
+    /// Length of the fault phase.
+    pub fault: Duration,
+}
+
+/// Checks that instances join while the fault is on.
+///
+/// **Errors**: they do not.
+pub(super) fn check_joins(
+    variant: &str,
+    scale_out: Option<ScaleOut>,
+    fault: Duration,
+) -> Result<(), JoinsTooLate> {
+    match scale_out {
+        Some(ScaleOut { joins_after, .. }) if fault <= joins_after => {
+            Err(JoinsTooLate { variant: variant.to_owned(), joins_after, fault })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_that_join_when_redis_is_back_are_refused_with_both_times() {
+        let scale_out: ScaleOut = toml::from_str("joins_after = \"12s\"").unwrap();
+        assert_eq!(scale_out.registry, Registry::LoadBalancer);
+        let check = |fault_s| check_joins("later", Some(scale_out), Duration::from_secs(fault_s));
+        assert_eq!(check(13), Ok(()));
+        let error = check(12).unwrap_err().to_string();
+        assert!(error.contains("`later`") && error.contains("join 12s"), "{error}");
+        assert!(error.contains("lasts 12s"), "{error}");
+        assert_eq!(check_joins("none", None, Duration::from_secs(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_registry_or_a_network_that_is_none_is_refused() {
+        let refused = |text| toml::from_str::<ScaleOut>(text).unwrap_err().to_string();
+        assert!(refused("joins_after = 12").contains("joins_after"));
+        let error = refused("joins_after = \"1s\"\nregistry = \"dns\"");
+        assert!(error.contains("load_balancer") && error.contains("redis"), "{error}");
+        let network = toml::from_str::<Network>("database_bytes_per_sec = 0").unwrap_err();
+        assert!(network.to_string().contains("above 0"), "{network}");
+    }
+}
