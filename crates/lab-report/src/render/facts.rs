@@ -1,6 +1,6 @@
 //! The circumstances of a campaign in words: the machine, the calibration, the trials.
 
-use lab_core::artifact::{summary::CellSummary, verdict::MachineStalls};
+use lab_core::artifact::{manifest::ControlPoint, summary::CellSummary, verdict::MachineStalls};
 
 use super::{numbers, ranking::cell_title, view::CampaignView};
 use crate::analysis::wire_cost::{WireCost, wire_cost};
@@ -67,6 +67,9 @@ pub(super) fn machine(view: &CampaignView) -> Vec<(&'static str, String)> {
         ),
     ];
     facts.extend(proxy(view).map(|it| ("proxy of the faults on the wire", it)));
+    if !calibration.control.is_empty() {
+        facts.push(("capacity by instances, requests/s", by_instances(&calibration.control)));
+    }
     facts
 }
 
@@ -82,6 +85,19 @@ fn proxy(view: &CampaignView) -> Option<String> {
         ms(p50_with_us),
         ms(p50_without_us)
     ))
+}
+
+/// What each number of instances carries; a campaign with one number has none.
+fn by_instances(control: &[ControlPoint]) -> String {
+    let shown = |it: &ControlPoint| {
+        format!(
+            "{} with {}, {} without the cache",
+            numbers::three_digits(it.warm_capacity_per_sec),
+            it.n_instances,
+            numbers::three_digits(it.db_capacity_per_sec)
+        )
+    };
+    control.iter().map(shown).collect::<Vec<_>>().join("; ")
 }
 
 fn per_sec(rate: Option<f64>, why_missing: &str) -> String {

@@ -9,9 +9,11 @@ use super::{
     heat::{self, Figure, HeatMap},
     numbers,
     plots::{
-        Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name, timeline_name,
+        Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name,
+        scaling_plot_name, timeline_name,
     },
     ranking::{self, Group, cell_key, group_key, group_title},
+    scaling::{self, Scaling},
     settings::own_settings,
     sweep::{self, Sweep},
     table::{self, Column},
@@ -31,6 +33,7 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
     let groups = ranking::groups(summary);
     let sweeps = sweep::sweeps(view);
     let maps = heat::heat_maps(view);
+    let scalings = scaling::scalings(view);
     let title = escape(&summary.campaign);
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -43,10 +46,16 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
         html.push_str(&format!("<p class=\"warning\">{}</p>\n", facts::PARTIAL));
     }
     html.push_str("</header>\n");
-    html.push_str(&navigation(view, &groups, (!maps.is_empty(), !sweeps.is_empty())));
+    let comparisons = [
+        ("faults", heat::TITLE, !maps.is_empty()),
+        ("instances", scaling::TITLE, !scalings.is_empty()),
+        ("goodput-by-load", sweep::TITLE, !sweeps.is_empty()),
+    ];
+    html.push_str(&navigation(view, &groups, &comparisons));
     html.push_str("<main>\n");
     html.push_str(&claims_section(view));
     html.push_str(&heat_section(&maps, plots));
+    html.push_str(&scalings_section(&scalings, plots));
     html.push_str(&sweeps_section(&sweeps, plots));
     for group in &groups {
         html.push_str(&group_section(view, group, plots));
@@ -76,21 +85,19 @@ pub(super) fn code_spans(text: &str) -> String {
     html
 }
 
+/// `comparisons` are anchor and name of what compares cells over a parameter, and whether it is there.
 fn navigation(
     view: &CampaignView,
     groups: &[Group<'_>],
-    (has_maps, has_sweeps): (bool, bool),
+    comparisons: &[(&str, &str, bool)],
 ) -> String {
     let mut html = String::from("<nav aria-label=\"Contents\">\n<ul>\n");
     let mut item = |anchor: &str, text: &str| {
         html.push_str(&format!("<li><a href=\"#{}\">{}</a></li>\n", escape(anchor), escape(text)));
     };
     item("claims", claims::TITLE);
-    if has_maps {
-        item("faults", heat::TITLE);
-    }
-    if has_sweeps {
-        item("goodput-by-load", sweep::TITLE);
+    for (anchor, name, _) in comparisons.iter().filter(|(.., is_there)| *is_there) {
+        item(anchor, name);
     }
     for group in groups {
         item(&group.key, &group.title);
@@ -196,15 +203,33 @@ fn sweeps_section(sweeps: &[Sweep], plots: &Plots) -> String {
     );
     for sweep in sweeps {
         html.push_str(&figure(plots, &load_plot_name(&sweep.key)));
-        html.push_str(&sweep_table(sweep));
+        html.push_str(&variants_table(sweep.table()));
     }
     html.push_str("</section>\n");
     html
 }
 
-/// The figures of a plot of goodput against offered load.
-fn sweep_table(sweep: &Sweep) -> String {
-    let (head, rows) = sweep.table();
+fn scalings_section(scalings: &[Scaling], plots: &Plots) -> String {
+    if scalings.is_empty() {
+        return String::new();
+    }
+    let mut html = format!(
+        "<section id=\"instances\">\n<h2>{}</h2>\n<p>{}.</p>\n",
+        scaling::TITLE,
+        code_spans(scaling::NOTE)
+    );
+    for scaling in scalings {
+        let sentence = escape(&scaling.control_sentence());
+        html.push_str(&format!("<p><strong>{sentence}.</strong></p>\n"));
+        html.push_str(&figure(plots, &scaling_plot_name(&scaling.key)));
+        html.push_str(&variants_table(scaling.table()));
+    }
+    html.push_str("</section>\n");
+    html
+}
+
+/// A table whose rows begin with the name of a variant, and whose other columns are numbers.
+fn variants_table((head, rows): (Vec<String>, Vec<Vec<String>>)) -> String {
     let line = |tag: &str, first: &str, entries: &[String]| {
         let entries = entries.iter().map(|it| format!("<{tag}>{}</{tag}>", escape(it)));
         format!("<tr>{first}{}</tr>\n", entries.collect::<String>())

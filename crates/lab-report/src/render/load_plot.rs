@@ -23,7 +23,7 @@ const NAMES: i32 = 578;
 const FRAME_HEIGHT_MIN: i32 = 320;
 const BELOW_FRAME: i32 = 62;
 /// Height of a name.
-const NAME_HEIGHT: i32 = 18;
+pub(super) const NAME_HEIGHT: i32 = 18;
 /// A larger span of loads is drawn on a log axis.
 const LINEAR_SPAN_MAX: f64 = 4.0;
 /// Pixels that the numbers below the axis keep between each other.
@@ -35,7 +35,7 @@ const COLORS: [RGBColor; 7] = [INK, BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY
 
 /// The shape of a variant's dots; with the colour it tells 35 variants apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     Circle,
     Square,
     Triangle,
@@ -220,13 +220,13 @@ impl Plot for LoadPlot<'_> {
 }
 
 /// Colour and shape of the variant at `place` in the plan.
-fn look(place: usize) -> (RGBColor, Shape) {
+pub(super) fn look(place: usize) -> (RGBColor, Shape) {
     const SHAPES: [Shape; 5] =
         [Shape::Circle, Shape::Square, Shape::Triangle, Shape::Diamond, Shape::Wedge];
     (COLORS[place % COLORS.len()], SHAPES[place / COLORS.len() % SHAPES.len()])
 }
 
-fn dot<DB: DrawingBackend>(
+pub(super) fn dot<DB: DrawingBackend>(
     sheet: &Sheet<DB>,
     (x, y): (i32, i32),
     shape: Shape,
@@ -247,7 +247,7 @@ fn dot<DB: DrawingBackend>(
 
 /// Moves the middles of names, given in order, no further than needed to keep [`NAME_HEIGHT`]
 /// between each other and to stay between `top` and `bottom`, as far as there is room.
-fn spread(wanted: &[i32], (top, bottom): (i32, i32)) -> Vec<i32> {
+pub(super) fn spread(wanted: &[i32], (top, bottom): (i32, i32)) -> Vec<i32> {
     let mut placed: Vec<i32> = Vec::new();
     for y in wanted {
         let least = placed.last().map_or(top + NAME_HEIGHT / 2, |above| above + NAME_HEIGHT);

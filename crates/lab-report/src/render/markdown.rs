@@ -6,10 +6,11 @@ use super::{
     claims, facts, found,
     heat::{self, Figure},
     plots::{
-        Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name, timeline_name,
+        Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name,
+        scaling_plot_name, timeline_name,
     },
     ranking::{self, Group, cell_key},
-    sweep,
+    scaling, sweep,
     table::{self, Column},
     view::CampaignView,
 };
@@ -36,6 +37,7 @@ pub(super) fn report(view: &CampaignView, plots: &Plots) -> String {
     }
     text.push_str(&claims_table(view));
     text.push_str(&heat_plots(view));
+    text.push_str(&scaling_plots(view));
     text.push_str(&load_plots(view));
     for group in ranking::groups(summary) {
         text.push_str(&format!("\n## {}\n\n{}.\n\n", group.title, group.fault.title()));
@@ -161,15 +163,33 @@ fn load_plots(view: &CampaignView) -> String {
     for sweep in &sweeps {
         let name = load_plot_name(&sweep.key);
         text.push_str(&format!("\n![{}, {}](plots/{name}.svg)\n\n", sweep::TITLE, sweep.title));
-        let (head, rows) = sweep.table();
-        text.push_str(&format!(
-            "| {} |\n| ---{} |\n",
-            head.join(" | "),
-            " | ---:".repeat(head.len() - 1)
-        ));
-        for row in rows {
-            text.push_str(&format!("| [`{0}`](#{0}) | {1} |\n", row[0], row[1..].join(" | ")));
-        }
+        text.push_str(&variants_table(sweep.table()));
+    }
+    text
+}
+
+/// The plots of what more instances bring, or nothing when there is none.
+fn scaling_plots(view: &CampaignView) -> String {
+    let scalings = scaling::scalings(view);
+    if scalings.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n## {}\n\n{}.\n", scaling::TITLE, scaling::NOTE);
+    for scaling in &scalings {
+        let name = scaling_plot_name(&scaling.key);
+        text.push_str(&format!("\n**{}.**\n", scaling.control_sentence()));
+        text.push_str(&format!("\n![{} {}](plots/{name}.svg)\n\n", scaling::TITLE, scaling.title));
+        text.push_str(&variants_table(scaling.table()));
+    }
+    text
+}
+
+/// A table whose rows begin with the name of a variant, and whose other columns are numbers.
+fn variants_table((head, rows): (Vec<String>, Vec<Vec<String>>)) -> String {
+    let mut text =
+        format!("| {} |\n| ---{} |\n", head.join(" | "), " | ---:".repeat(head.len() - 1));
+    for row in rows {
+        text.push_str(&format!("| [`{0}`](#{0}) | {1} |\n", row[0], row[1..].join(" | ")));
     }
     text
 }

@@ -25,6 +25,8 @@ mod numbers;
 mod playbook;
 mod plots;
 mod ranking;
+mod scaling;
+mod scaling_plot;
 mod settings;
 mod sweep;
 mod table;

@@ -11,6 +11,8 @@ use super::{
     heat_plot::HeatPlot,
     load_plot::LoadPlot,
     ranking::{self, cell_key, group_key},
+    scaling::scalings,
+    scaling_plot::ScalingPlot,
     sweep, timeline,
     view::CampaignView,
 };
@@ -40,6 +42,11 @@ pub(super) fn load_plot_name(sweep_key: &str) -> String {
 /// Name of the map of one figure over variants and faults.
 pub(super) fn heat_plot_name(map: &HeatMap, figure: Figure) -> String {
     format!("faults-{}-{}", figure.key(), map.key)
+}
+
+/// Name of the plot of what more instances bring.
+pub(super) fn scaling_plot_name(scaling_key: &str) -> String {
+    format!("instances-{scaling_key}")
 }
 
 /// Name of the timeline of a cell.
@@ -72,6 +79,10 @@ pub(super) fn draw_all(view: &CampaignView) -> Result<Plots, RenderError> {
         for figure in Figure::ALL {
             plots.svgs.insert(heat_plot_name(map, figure), svg(&HeatPlot { map, figure })?);
         }
+    }
+    for scaling in &scalings(view) {
+        let name = scaling_plot_name(&scaling.key);
+        plots.svgs.insert(name, svg(&ScalingPlot { scaling })?);
     }
     for (cell, trials) in view.cells() {
         let key = cell_key(cell);

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use lab_core::{
     artifact::{
         campaign_run::{self, CampaignRun, PlannedCell},
-        manifest::{self, Calibration, Environment, Host, Manifest, Params},
+        manifest::{self, Calibration, ControlPoint, Environment, Host, Manifest, Params},
         summary::{self, CalibrationSummary, CellSummary, SloSummary, Summary, Versions},
         timeline::{self, CpuColumn, DatabaseColumns, PoolColumns, RequestColumns, Timeline},
         verdict::{
@@ -198,6 +198,31 @@ pub(super) fn campaign_under_faults() -> CampaignView {
             view.cells.push(trials);
         }
     }
+    view
+}
+
+/// The same campaign with the cells under the crash once more with 4 instances, which deliver half of
+/// what one does and are refused 60 connections; with Redis up 4 carry `ratio` times what 1 does.
+pub(super) fn campaign_with_instances(ratio: f64) -> CampaignView {
+    let mut view = campaign();
+    let one =
+        ControlPoint { n_instances: 1, warm_capacity_per_sec: 900.0, db_capacity_per_sec: 408.0 };
+    let four = ControlPoint { n_instances: 4, warm_capacity_per_sec: 900.0 * ratio, ..one };
+    view.summary.calibration.control = vec![one, four];
+    let of_crash = |it: &(&CellSummary, &CellView)| it.0.fault == Fault::Crash;
+    let one_each: Vec<(CellSummary, CellView)> =
+        view.cells().filter(of_crash).map(|(a, b)| (a.clone(), b.clone())).collect();
+    for (mut cell, mut trials) in one_each {
+        cell.params.n_instances = 4;
+        for trial in &mut trials.trials {
+            let fault = &mut trial.verdict.figures.phases.fault;
+            fault.outcomes.values_mut().for_each(|it| *it /= 2);
+            fault.n_connections_refused = Some(60.0);
+        }
+        view.summary.variants.push(cell);
+        view.cells.push(trials);
+    }
+    compare(&view.summary.variants, &mut view.cells);
     view
 }
 

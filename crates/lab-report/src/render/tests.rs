@@ -256,6 +256,45 @@ fn one_load_or_a_rate_that_is_no_multiple_of_c_has_no_such_plot() {
     assert!(!has_plot(&view));
 }
 
+#[test]
+fn a_campaign_with_several_numbers_of_instances_answers_why_not_just_add_servers() {
+    let files = render_campaign(&testing::campaign_with_instances(3.1)).unwrap();
+    let svg = text(&files, "plots/instances-crash-load-factor-1.5.svg");
+    let lines: Vec<&str> = svg.lines().collect();
+    for want in [
+        "Why not just add servers? crash, load factor 1.5",
+        "Redis up: capacity of the service, requests/s",
+        "Redis gone: goodput, requests/s",
+        "2,790 measured",
+        "3,600 in proportion",
+        "PostgreSQL has 100",
+        "instances of the service",
+    ] {
+        assert!(lines.contains(&want), "`{want}` is missing");
+    }
+    assert!(!files.contains_key(&PathBuf::from("plots/instances-pause-load-factor-1.5.svg")));
+    let passed =
+        "Positive control passed: with Redis up 4 instances carry 3.1 times what 1 carries";
+    let (page, report) = (text(&files, "report.html"), text(&files, "report.md"));
+    assert!(page.contains(&svg) && page.contains("<a href=\"#instances\">"));
+    assert!(page.contains(passed) && report.contains(passed));
+    assert!(report.contains("| [`none`](#none) | 4 | "));
+    assert!(report.contains("- capacity by instances, requests/s: 900 with 1, 408 without"));
+}
+
+#[test]
+fn where_more_instances_do_not_carry_more_with_redis_up_the_report_says_so() {
+    let files = render_campaign(&testing::campaign_with_instances(2.4)).unwrap();
+    let says = "Cannot be shown on this machine: with Redis up 4 instances carry only 2.4 times";
+    assert!(text(&files, "report.md").contains(says) && text(&files, "report.html").contains(says));
+    let mut view = testing::campaign_with_instances(2.4);
+    view.summary.calibration.control.clear();
+    let report = text(&render_campaign(&view).unwrap(), "report.md");
+    assert!(report.contains("No positive control was measured"));
+    let report = text(&render_campaign(&testing::campaign()).unwrap(), "report.md");
+    assert!(!report.contains("Why not just add servers?"));
+}
+
 /// What follows each `before` in `text`, up to `after`.
 fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
     text.split(before).skip(1).filter_map(|it| it.split(after).next()).collect()
