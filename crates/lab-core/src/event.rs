@@ -32,6 +32,11 @@ pub mod kind {
     pub const FAULT_HEALED: &str = "fault_healed";
     /// The dependency answers again: the end of the fault window.
     pub const DEPENDENCY_READY: &str = "dependency_ready";
+    /// The servers of Redis have another primary that accepts writes, seen by a probe that asks them
+    /// as a client would; `detail.primary` says where. When the *service* is back is another time.
+    pub const FAILOVER_COMPLETED: &str = "failover_completed";
+    /// The service follows the sentinels to another primary; `detail.primary` says where.
+    pub const PRIMARY_FOLLOWED: &str = "primary_followed";
     /// The circuit opened.
     pub const CIRCUIT_OPENED: &str = "circuit_opened";
     /// The circuit lets probes through.
@@ -63,8 +68,14 @@ pub mod kind {
 
     /// Kinds by which the service changes behaviour: the first of them after the fault's origin
     /// is the detection.
-    pub const DETECTIONS: [&str; 5] =
-        [CIRCUIT_OPENED, STALE_SERVED, RATE_LIMIT_REACHED, DEGRADATION_BEGAN, MITIGATION_SWITCHED];
+    pub const DETECTIONS: [&str; 6] = [
+        CIRCUIT_OPENED,
+        STALE_SERVED,
+        RATE_LIMIT_REACHED,
+        DEGRADATION_BEGAN,
+        MITIGATION_SWITCHED,
+        PRIMARY_FOLLOWED,
+    ];
 }
 
 #[cfg(test)]

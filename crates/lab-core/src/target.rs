@@ -1,7 +1,9 @@
 //! What the lab and the target service agree on: the file the service is started with, the header
 //! that tells it how long a client waits, and what its internal port tells.
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap, fmt, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +61,7 @@ pub struct TargetConfig {
     /// What `/internal/*` wants as `authorization: Bearer <token>`.
     pub internal_token: String,
     /// Where Redis is.
-    pub redis: SocketAddr,
+    pub redis: RedisLocation,
     /// Whether it enters itself into the list of instances in Redis, for as long as it runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub registers: bool,
@@ -88,6 +90,51 @@ pub struct TargetConfig {
     pub cached_reads_per_sec: f64,
     /// Weight of each cached route in the load, for the same purpose.
     pub zipf_exponent: f64,
+}
+
+/// Where a client finds Redis: an address, or whom to ask for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum RedisLocation {
+    /// One server, and no other.
+    Single(SocketAddr),
+    /// The primary that sentinels name.
+    Sentinel {
+        /// The sentinels.
+        sentinels: Vec<SocketAddr>,
+        /// The name under which they watch it.
+        master: String,
+    },
+    /// The nodes of a cluster, which know who owns which key.
+    Cluster {
+        /// Nodes to ask first.
+        cluster: Vec<SocketAddr>,
+    },
+}
+
+impl RedisLocation {
+    /// The only server; `None` where there are several.
+    pub fn single(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Single(address) => Some(*address),
+            Self::Sentinel { .. } | Self::Cluster { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for RedisLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |addresses: &[SocketAddr]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Self::Single(address) => write!(f, "{address}"),
+            Self::Sentinel { sentinels, master } => {
+                write!(f, "`{master}` of the sentinels {}", list(sentinels))
+            }
+            Self::Cluster { cluster } => write!(f, "the cluster of {}", list(cluster)),
+        }
+    }
 }
 
 /// What the shared cache holds when a trial starts.
@@ -158,4 +205,28 @@ pub struct TargetSample {
     pub pending_requests: u64,
     /// Views acknowledged and not yet in the database or in Redis, now.
     pub views_buffered: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_redis_is_its_address_and_every_other_says_whom_to_ask() {
+        for (json, words) in [
+            (r#""127.0.0.1:1""#, "127.0.0.1:1"),
+            (
+                r#"{"sentinels":["127.0.0.1:1","127.0.0.1:2"],"master":"redis"}"#,
+                "`redis` of the sentinels 127.0.0.1:1, 127.0.0.1:2",
+            ),
+            (r#"{"cluster":["127.0.0.1:1"]}"#, "the cluster of 127.0.0.1:1"),
+        ] {
+            let location: RedisLocation = serde_json::from_str(json).unwrap();
+            assert_eq!(location.to_string(), words);
+            assert_eq!(serde_json::to_string(&location).unwrap(), json);
+        }
+        for json in [r#"{"cluster":["127.0.0.1:1"],"master":"redis"}"#, r#"{"sentinels":[]}"#] {
+            assert!(serde_json::from_str::<RedisLocation>(json).is_err(), "{json}");
+        }
+    }
 }

@@ -93,9 +93,9 @@ mod tests {
             names("faults").join(" "),
             "crash pause slow-server cold expire-hot loading read-only out-of-memory max-clients \
              database-slow database-connections latency bandwidth black-hole reset half-reply \
-             partial flap"
+             partial flap crash-all failover"
         );
-        assert_eq!(names("topologies"), ["single"]);
+        assert_eq!(names("topologies"), ["single", "sentinel", "cluster"]);
         assert!(names("variants").contains(&"circuit-breaker".to_owned()));
         assert!(names("campaigns").contains(&"redis-outage".to_owned()));
         let breaker = &json["variants"].as_array().unwrap()

@@ -17,7 +17,10 @@ use std::{
 };
 
 use common::{PATIENCE, Run, eventually, on_both_backends, options, query, redis_command};
-use lab_core::units::Ratio;
+use lab_core::{
+    scenario::{RedisServers, Topology},
+    units::Ratio,
+};
 use lab_harness::{
     clean,
     machine::{BASE, cpu_time::tree_cpu_seconds, cpus::CpuPlan},
@@ -246,8 +249,13 @@ async fn lab_that_is_killed() {
     let choice = if backend == "docker" { BackendChoice::Docker } else { BackendChoice::Process };
     let run = Run::new();
     let stack = run.stack(choice).await.unwrap();
-    let pids = [stack.redis_pid().unwrap(), stack.postgres_pid().unwrap()];
-    println!("\nup {} {} {}", run.directory.id(), pids[0], pids[1]);
+    // The most servers that there can be.
+    let cluster = RedisServers { topology: Topology::Cluster, ..RedisServers::default() };
+    stack.restart_redis(cluster).await.unwrap();
+    let mut pids = stack.redis_group().pids().unwrap();
+    pids.push(stack.postgres_pid().unwrap());
+    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+    println!("\nup {} {}", run.directory.id(), pids.join(" "));
     // Standard input never ends before the kill.
     std::io::stdin().read_line(&mut String::new()).unwrap();
 }
@@ -270,7 +278,9 @@ async fn nothing_is_left_of_a_lab_that_was_killed(choice: BackendChoice) {
     let up = lines.find(|it| it.starts_with("up ")).unwrap();
     let words: Vec<&str> = up.split(' ').collect();
     let server = |word: &str| ProcessIdentity::of(word.parse().unwrap()).unwrap();
-    let (run_id, servers) = (words[1], [server(words[2]), server(words[3])]);
+    let (run_id, servers) = (words[1], words[2..].iter().map(|it| server(it)));
+    let servers: Vec<_> = servers.collect();
+    assert_eq!(servers.len(), 7, "{up}");
     let folder = Path::new(BASE).join(format!("run-{run_id}"));
     let segment = shared_memory_of(&folder);
     lab.kill().unwrap();

@@ -10,7 +10,10 @@ mod common;
 use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use common::{PATIENCE, Run, on_both_backends, query, redis_command};
-use lab_core::{clock::MonotonicNs, scenario::Fault};
+use lab_core::{
+    clock::MonotonicNs,
+    scenario::{Fault, Topology},
+};
 use lab_harness::{
     faults::ArmedFault,
     stack::{
@@ -376,7 +379,8 @@ async fn first_line(stream: &mut TcpStream, command: &str) -> String {
 async fn a_restart_ends_whatever_a_fault_left(choice: BackendChoice) {
     let run = Run::new();
     let Some(stack) = run.stack(choice).await else { return };
-    for fault in Fault::ALL.into_iter().filter(|it| !it.is_on_wire()) {
+    let on_server = |it: &Fault| Topology::Single.has(*it) && !it.is_on_wire();
+    for fault in Fault::ALL.into_iter().filter(on_server) {
         fill(stack.redis_addr()).await;
         let mut cut_short = ArmedFault::arm(fault, &stack).await.unwrap();
         cut_short.inject(&stack).await.unwrap();

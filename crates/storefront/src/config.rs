@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lab_core::{settings::SettingsError, target::TargetConfig};
+use lab_core::{
+    settings::SettingsError,
+    target::{RedisLocation, TargetConfig},
+};
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,12 @@ pub enum ConfigError {
         /// The address.
         got: SocketAddr,
     },
+    /// Nobody could be asked where Redis is.
+    #[error("{key} must not be empty")]
+    NobodyToAsk {
+        /// The list.
+        key: &'static str,
+    },
     /// Queued writes would land wherever the service happens to be started.
     #[error("state_path must not be empty")]
     EmptyStatePath,
@@ -56,6 +65,16 @@ pub fn read(path: &Path) -> Result<TargetConfig, ConfigError> {
     }
     if config.internal_token.is_empty() {
         return Err(ConfigError::EmptyToken);
+    }
+    let nobody_to_ask = match &config.redis {
+        RedisLocation::Sentinel { sentinels, .. } if sentinels.is_empty() => "redis.sentinels",
+        RedisLocation::Cluster { cluster } if cluster.is_empty() => "redis.cluster",
+        RedisLocation::Single(_)
+        | RedisLocation::Sentinel { .. }
+        | RedisLocation::Cluster { .. } => "",
+    };
+    if !nobody_to_ask.is_empty() {
+        return Err(ConfigError::NobodyToAsk { key: nobody_to_ask });
     }
     if config.state_path.as_os_str().is_empty() {
         return Err(ConfigError::EmptyStatePath);
@@ -108,6 +127,11 @@ pub(crate) mod tests {
         assert!(error.contains("internal_listen"), "{error}");
         let error = check(|it| it.internal_token.clear()).unwrap_err();
         assert!(error.contains("internal_token"), "{error}");
+        let error = check(|it| it.redis = RedisLocation::Cluster { cluster: vec![] }).unwrap_err();
+        assert!(error.contains("redis.cluster must not be empty"), "{error}");
+        let nobody = RedisLocation::Sentinel { sentinels: vec![], master: "redis".into() };
+        let error = check(|it| it.redis = nobody).unwrap_err();
+        assert!(error.contains("redis.sentinels must not be empty"), "{error}");
         let error = check(|it| it.state_path = PathBuf::new()).unwrap_err();
         assert!(error.contains("state_path"), "{error}");
         let error = check(|it| it.settings.redis.call_timeout = Some(std::time::Duration::ZERO));

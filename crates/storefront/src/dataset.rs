@@ -1,13 +1,11 @@
 //! What `seed` and `reset` do to PostgreSQL and Redis.
 
-use std::time::Duration;
-
 use lab_core::{
     catalogue::Catalogue,
     settings::{DatabaseSettings, PageQuery},
-    target::TargetConfig,
+    target::{RedisLocation, TargetConfig},
 };
-use redis::{AsyncConnectionConfig, Client, RedisError, aio::MultiplexedConnection};
+use redis::RedisError;
 use tokio_postgres::NoTls;
 
 use crate::{
@@ -17,13 +15,11 @@ use crate::{
     },
     page::PageKey,
     preload,
+    redis_loader::RedisLoader,
 };
 
-/// Entries written to Redis in one round trip.
+/// Entries written to Redis at once.
 const REDIS_BATCH: usize = 500;
-
-/// How long Redis may take for one round trip here. Emptying a full one takes a while.
-const REDIS_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the data set could not be put in place.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +31,10 @@ pub enum DatasetError {
     #[error("postgres: {}", with_cause(.0))]
     Database(#[source] tokio_postgres::Error),
     /// Redis is not there.
-    #[error("connect to redis at {address}: {source}")]
+    #[error("connect to redis at {location}: {source}")]
     ConnectRedis {
         /// Where it should be.
-        address: std::net::SocketAddr,
+        location: RedisLocation,
         /// Why not.
         source: RedisError,
     },
@@ -65,7 +61,7 @@ pub async fn reset(config: &TargetConfig) -> Result<(), DatasetError> {
     let client = connect_database(config).await?;
     let mut redis = connect_redis(config).await?;
     schema::reset(&client).await.map_err(DatasetError::Database)?;
-    let () = redis::cmd("FLUSHALL").query_async(&mut redis).await.map_err(DatasetError::Redis)?;
+    redis.flush_all().await.map_err(DatasetError::Redis)?;
     let catalogue = Catalogue::generate(&config.catalogue);
     if config.settings.page_query == PageQuery::Denormalized {
         let documents = catalogue.products().map(|row| Document {
@@ -78,14 +74,14 @@ pub async fn reset(config: &TargetConfig) -> Result<(), DatasetError> {
     }
     let entries = preload::shared_cache(config, &catalogue);
     for batch in entries.chunks(REDIS_BATCH) {
-        let mut pipeline = redis::pipe();
-        for entry in batch {
+        let commands = batch.iter().map(|entry| {
             let body = preload::body(&catalogue, entry.key);
             let left_ms = u64::try_from(entry.duration.as_millis()).unwrap_or(u64::MAX).max(1);
-            let command = pipeline.cmd("SET").arg(entry.key.to_string()).arg(body.as_ref());
-            command.arg("PX").arg(left_ms).ignore();
-        }
-        let () = pipeline.query_async(&mut redis).await.map_err(DatasetError::Redis)?;
+            let mut command = redis::cmd("SET");
+            command.arg(entry.key.to_string()).arg(body.as_ref()).arg("PX").arg(left_ms);
+            command
+        });
+        redis.send_all(commands.collect()).await.map_err(DatasetError::Redis)?;
     }
     tracing::info!(n_entries = entries.len(), "redis loaded ahead");
     Ok(())
@@ -103,15 +99,10 @@ async fn connect_database(config: &TargetConfig) -> Result<tokio_postgres::Clien
     Ok(client)
 }
 
-async fn connect_redis(config: &TargetConfig) -> Result<MultiplexedConnection, DatasetError> {
-    let address = config.redis;
-    let connecting = async {
-        let client = Client::open(format!("redis://{address}/"))?;
-        let limits =
-            AsyncConnectionConfig::new().set_response_timeout(Some(REDIS_RESPONSE_TIMEOUT));
-        client.get_multiplexed_async_connection_with_config(&limits).await
-    };
-    connecting.await.map_err(|source| DatasetError::ConnectRedis { address, source })
+async fn connect_redis(config: &TargetConfig) -> Result<RedisLoader, DatasetError> {
+    let connecting = RedisLoader::connect(&config.redis).await;
+    connecting
+        .map_err(|source| DatasetError::ConnectRedis { location: config.redis.clone(), source })
 }
 
 /// PostgreSQL's own words are in the cause.

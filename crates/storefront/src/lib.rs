@@ -20,6 +20,7 @@ mod preload;
 mod random;
 mod redis_client;
 mod redis_limit;
+mod redis_loader;
 mod registry;
 mod request;
 mod sessions;

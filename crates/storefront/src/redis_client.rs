@@ -6,6 +6,9 @@
 //! its reconnect, longer than any user does. What is left of the user's time bounds each attempt
 //! as well, and an attempt that it cut short says nothing about Redis.
 
+mod connection;
+mod follower;
+
 use std::{
     future::Future,
     sync::{
@@ -22,18 +25,16 @@ use lab_mitigation::{
     paced_refill::PacedRefill,
     retry::{Retry, Retryable},
 };
-use redis::{
-    Client, FromRedisValue, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{FromRedisValue, RedisResult};
 use tokio::time::Instant;
 
-use crate::{error::CacheError, request::RequestContext, totals::Totals};
+use self::connection::Connection;
+use crate::{error::CacheError, events::EventLog, request::RequestContext, totals::Totals};
 
 /// A Redis connection shared by all requests. Cloning gives the same connection.
 #[derive(Clone, Debug)]
 pub(crate) struct RedisClient {
-    connection: ConnectionManager,
+    connection: Connection,
     guards: Guards,
     call_timeout: Option<Duration>,
     totals: Arc<Totals>,
@@ -63,17 +64,12 @@ impl RedisClient {
         config: &TargetConfig,
         guards: Guards,
         totals: Arc<Totals>,
+        events: Arc<EventLog>,
     ) -> RedisResult<Self> {
-        let settings = &config.settings.redis;
-        let mut manager = ConnectionManagerConfig::new();
-        if let Some(delay_max) = settings.reconnect_delay_max {
-            manager = manager.set_max_delay(delay_max);
-        }
-        let client = Client::open(format!("redis://{}/", config.redis))?;
         Ok(Self {
-            connection: ConnectionManager::new_lazy_with_config(client, manager)?,
+            connection: Connection::new(config, events)?,
             guards,
-            call_timeout: settings.call_timeout,
+            call_timeout: config.settings.redis.call_timeout,
             totals,
             n_failed_in_a_row: Arc::default(),
         })
@@ -89,9 +85,8 @@ impl RedisClient {
         context: RequestContext,
         command: &redis::Cmd,
     ) -> Result<T, CacheError> {
-        let send = |mut connection: ConnectionManager| async move {
-            command.query_async(&mut connection).await
-        };
+        let send =
+            |mut connection: Connection| async move { command.query_async(&mut connection).await };
         self.guarded(context, send).await
     }
 
@@ -103,9 +98,8 @@ impl RedisClient {
         context: RequestContext,
         pipeline: &redis::Pipeline,
     ) -> Result<T, CacheError> {
-        let send = |mut connection: ConnectionManager| async move {
-            pipeline.query_async(&mut connection).await
-        };
+        let send =
+            |mut connection: Connection| async move { pipeline.query_async(&mut connection).await };
         self.guarded(context, send).await
     }
 
@@ -126,7 +120,7 @@ impl RedisClient {
     async fn guarded<T, F>(
         &self,
         context: RequestContext,
-        send: impl Fn(ConnectionManager) -> F,
+        send: impl Fn(Connection) -> F,
     ) -> Result<T, CacheError>
     where
         F: Future<Output = RedisResult<T>>,

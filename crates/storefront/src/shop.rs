@@ -115,7 +115,7 @@ impl Shop {
             deadlines: deadlines.clone(),
             paced_refill: paced_refill.clone(),
         };
-        let redis = RedisClient::new(&config, guards, Arc::clone(&totals))?;
+        let redis = RedisClient::new(&config, guards, Arc::clone(&totals), Arc::clone(&events))?;
         let database = Database::new(&config, deadlines.clone(), metrics.acquire_waits())?;
         let database = Arc::new(database);
         let misses = MissParts {

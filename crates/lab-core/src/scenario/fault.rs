@@ -49,6 +49,10 @@ pub enum Fault {
     Partial,
     /// On the wire: a second of [`Fault::Reset`], a second of health, and so on.
     Flap,
+    /// [`Fault::Crash`] of every Redis server at once; sentinels live on.
+    CrashAll,
+    /// A hand-over that somebody asked for: the replica becomes primary, the primary its replica.
+    Failover,
 }
 
 /// A fault phase that is too short for its fault.
@@ -68,7 +72,7 @@ pub struct FaultPhaseTooShort {
 
 impl Fault {
     /// Every fault, in the order of tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Crash,
         Self::Pause,
         Self::SlowServer,
@@ -87,6 +91,8 @@ impl Fault {
         Self::HalfReply,
         Self::Partial,
         Self::Flap,
+        Self::CrashAll,
+        Self::Failover,
     ];
 
     /// The name used on the command line and in artifacts.
@@ -110,6 +116,8 @@ impl Fault {
             Self::HalfReply => "half-reply",
             Self::Partial => "partial",
             Self::Flap => "flap",
+            Self::CrashAll => "crash-all",
+            Self::Failover => "failover",
         }
     }
 
@@ -138,6 +146,8 @@ impl Fault {
             Self::HalfReply => "Replies of Redis stop in the middle",
             Self::Partial => "Three commands of ten fail, the others are well",
             Self::Flap => "Connections are reset for a second, well for a second, and so on",
+            Self::CrashAll => "Every Redis server is killed, replicas too, and restarts empty",
+            Self::Failover => "The primary is asked to hand over to its replica, and does",
         }
     }
 
@@ -161,7 +171,9 @@ impl Fault {
             | Self::OutOfMemory
             | Self::MaxClients
             | Self::DatabaseSlow
-            | Self::DatabaseConnections => false,
+            | Self::DatabaseConnections
+            | Self::CrashAll
+            | Self::Failover => false,
         }
     }
 

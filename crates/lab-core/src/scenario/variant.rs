@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::Fault,
     operator::{FaultTooShort, OperatorAction, check_fault_length},
-    scale_out::{JoinsTooLate, Network, ScaleOut, check_joins},
-    topology::{FaultNotThere, Topology},
+    scale_out::{JoinsTooLate, Network, Registry, ScaleOut, check_joins},
+    topology::{FaultNotThere, RedisServers, Topology, TopologySettings, TopologySettingsError},
 };
 use crate::{
     settings::{Settings, SettingsError},
@@ -40,6 +40,12 @@ pub struct VariantFile {
     /// The network to the database. `None`: as its base; in the end that of the machine itself.
     #[serde(default)]
     pub network: Option<Network>,
+    /// What those servers are told beside what they ship with.
+    #[serde(default)]
+    pub topology_settings: TopologySettings,
+    /// The shortest fault phase that shows it. `None`: that of its base, and in the end any.
+    #[serde(default, with = "humantime_serde")]
+    pub least_fault_phase: Option<Duration>,
     /// Settings that differ from the base's.
     #[serde(default)]
     pub settings: toml::Table,
@@ -70,6 +76,12 @@ pub struct ResolvedVariant {
     /// The network to the database; `None`: that of the machine itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// What those servers are told beside what they ship with.
+    #[serde(default, skip_serializing_if = "is_as_shipped")]
+    pub topology_settings: TopologySettings,
+    /// The shortest fault phase that shows it; `None`: any.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub least_fault_phase: Option<Duration>,
     /// Its own settings over those of its bases.
     pub settings: Settings,
     /// What an operator switches while the fault lasts.
@@ -77,7 +89,43 @@ pub struct ResolvedVariant {
     pub operator: Vec<OperatorAction>,
 }
 
+fn is_as_shipped(settings: &TopologySettings) -> bool {
+    *settings == TopologySettings::default()
+}
+
+/// A fault phase that is over before the variant has shown what it does.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "variant `{variant}` needs a fault phase of {least:?} (least_fault_phase), this one has \
+     {fault:?}; take a longer --profile, or set phases.fault in the campaign"
+)]
+pub struct VariantPhaseTooShort {
+    /// The variant.
+    pub variant: String,
+    /// What it needs.
+    pub least: Duration,
+    /// Length of the fault phase.
+    pub fault: Duration,
+}
+
 impl ResolvedVariant {
+    /// What it needs on the side of Redis.
+    pub fn redis_servers(&self) -> RedisServers {
+        RedisServers { topology: self.topology, settings: self.topology_settings }
+    }
+
+    /// Checks that a fault phase of `fault` is as long as its author says that it must be.
+    ///
+    /// **Errors**: it is shorter.
+    pub fn check_least_fault_phase(&self, fault: Duration) -> Result<(), VariantPhaseTooShort> {
+        match self.least_fault_phase {
+            Some(least) if fault < least => {
+                Err(VariantPhaseTooShort { variant: self.name.clone(), least, fault })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Checks that a fault phase of `fault` is long enough to show this variant.
     ///
     /// **Errors**: its operator acts too late for that.
@@ -151,6 +199,25 @@ pub enum VariantError {
         /// Every known switch.
         known: String,
     },
+    /// Its servers cannot be told that.
+    #[error("scenarios/variants/{name}.toml: {reason}")]
+    TopologySettings {
+        /// The variant asked for.
+        name: String,
+        /// What is wrong.
+        reason: TopologySettingsError,
+    },
+    /// Its list of instances is in a Redis that is not one server.
+    #[error(
+        "scenarios/variants/{name}.toml: scale_out.registry = \"redis\" needs topology \
+         `single`, got `{topology}`"
+    )]
+    Registry {
+        /// The variant asked for.
+        name: String,
+        /// The topology.
+        topology: Topology,
+    },
     /// The settings parse and cannot work together.
     #[error("scenarios/variants/{name}.toml: {reason}")]
     Combination {
@@ -196,6 +263,19 @@ pub fn resolve_variant(
     let topology = chain.iter().find_map(|(_, file)| file.topology).unwrap_or_default();
     let scale_out = chain.iter().find_map(|(_, file)| file.scale_out);
     let network = chain.iter().find_map(|(_, file)| file.network);
+    let lay = |above: TopologySettings, (_, below): &(&str, &VariantFile)| {
+        above.over(below.topology_settings)
+    };
+    let topology_settings = chain.iter().fold(TopologySettings::default(), lay);
+    topology_settings
+        .validate(topology)
+        .map_err(|reason| VariantError::TopologySettings { name: name.into(), reason })?;
+    if let Some(ScaleOut { registry: Registry::Redis, .. }) = scale_out
+        && topology != Topology::Single
+    {
+        return Err(VariantError::Registry { name: name.into(), topology });
+    }
+    let least_fault_phase = chain.iter().find_map(|(_, file)| file.least_fault_phase);
     let file = chain[0].1.clone();
     if let Some(unknown) =
         file.operator.iter().find(|it| !SWITCHES.contains(&it.mitigation.as_str()))
@@ -215,6 +295,8 @@ pub fn resolve_variant(
         topology,
         scale_out,
         network,
+        topology_settings,
+        least_fault_phase,
         settings,
         operator: file.operator,
     })
@@ -285,6 +367,43 @@ mod tests {
         let at_start =
             |name: &str, n| resolve_variant(name, &files).unwrap().n_instances_at_start(n);
         assert_eq!((at_start("none", 4), at_start("out", 4), at_start("out", 1)), (4, 1, 1));
+    }
+
+    #[test]
+    fn servers_and_the_least_phase_come_from_the_nearest_that_names_them() {
+        let files = files(&[
+            ("none", ""),
+            ("watched", "base = \"none\"\ntopology = \"sentinel\"\nleast_fault_phase = \"60s\""),
+            ("tuned", "base = \"watched\"\n[topology_settings]\ndown_after = \"1s\""),
+            ("sooner", "base = \"tuned\"\nleast_fault_phase = \"5s\""),
+            ("astray", "base = \"tuned\"\ntopology = \"cluster\""),
+            (
+                "listed",
+                "base = \"watched\"\n[scale_out]\njoins_after = \"1s\"\nregistry = \"redis\"",
+            ),
+        ]);
+        let seconds = Duration::from_secs;
+        let tuned = resolve_variant("tuned", &files).unwrap();
+        assert_eq!(tuned.redis_servers().topology, Topology::Sentinel);
+        assert_eq!(tuned.redis_servers().settings.down_after(), seconds(1));
+        assert_eq!(tuned.check_least_fault_phase(seconds(60)), Ok(()));
+        let error = tuned.check_least_fault_phase(seconds(12)).unwrap_err().to_string();
+        for part in ["`tuned`", "60s", "12s", "--profile", "least_fault_phase"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let sooner = resolve_variant("sooner", &files).unwrap();
+        assert_eq!(sooner.least_fault_phase, Some(seconds(5)));
+        let none = resolve_variant("none", &files).unwrap();
+        assert_eq!(none.redis_servers(), RedisServers::default());
+        assert_eq!(none.check_least_fault_phase(seconds(1)), Ok(()));
+        let written = serde_json::to_string(&none).unwrap();
+        assert!(!written.contains("topology_settings") && !written.contains("least_fault_phase"));
+        let error = resolve_variant("listed", &files).unwrap_err().to_string();
+        assert!(error.contains("scale_out.registry") && error.contains("`sentinel`"), "{error}");
+        let error = resolve_variant("astray", &files).unwrap_err().to_string();
+        for part in ["variants/astray.toml", "topology_settings.down_after", "`cluster`"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use lab_core::{
     clock::MonotonicNs,
     event::{Event, kind},
@@ -80,9 +80,10 @@ pub(crate) async fn wait_until_listed(
     most: Duration,
 ) -> Result<()> {
     let Some(ScaleOut { registry: Registry::Redis, .. }) = scale_out else { return Ok(()) };
+    let redis = instances.config().redis.single().context("the list is in one Redis")?;
     let all_listed = async {
         loop {
-            let listed = registry::read(instances.config().redis).await;
+            let listed = registry::read(redis).await;
             if listed.is_ok_and(|it| instances.running().len() <= it.len()) {
                 return;
             }
@@ -151,7 +152,8 @@ impl<'a> Balancer<'a> {
                 Some(next)
             }
             Registry::Redis => {
-                let read = registry::read(self.instances.config().redis).await;
+                let redis = self.instances.config().redis.single()?;
+                let read = registry::read(redis).await;
                 let listed = read
                     .inspect_err(|error| tracing::debug!(%error, "the last list is kept"))
                     .ok()?;

@@ -32,13 +32,13 @@ use tokio::{
 use super::{database::Admin, instances::Instance};
 use crate::machine::cpu_time::tree_cpu_seconds;
 
-/// Process ids of the components beside the service; Redis's changes when it is restarted.
-#[derive(Debug, Clone, Copy, Default)]
+/// Process ids of the components beside the service; Redis' change when it is restarted.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pids {
     /// PostgreSQL's first process.
     pub(crate) postgres: Option<u32>,
-    /// Redis.
-    pub(crate) redis: Option<u32>,
+    /// All servers of Redis; empty while they are not all there.
+    pub(crate) redis: Vec<u32>,
     /// The load generator.
     pub(crate) load: Option<u32>,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn sample_until(
     let cpu_loop = async {
         let mut beat = Beat::new(CPU_PERIOD, stop.clone());
         while beat.next().await {
-            let line = read_cpu(at_ms(), *pids.borrow(), &instances.borrow());
+            let line = read_cpu(at_ms(), &pids.borrow(), &instances.borrow());
             cpu.append(&line)?;
         }
         cpu.close()
@@ -136,15 +136,22 @@ async fn sample_one(
 }
 
 /// The service's time is that of all instances; `None` when one of them cannot be read.
-fn read_cpu(at_ms: f64, pids: Pids, instances: &[Instance]) -> CpuLine {
+fn read_cpu(at_ms: f64, pids: &Pids, instances: &[Instance]) -> CpuLine {
     let read = |pid: Option<u32>| pid.and_then(tree_cpu_seconds);
     CpuLine {
         at_ms,
         storefront_cpu_s: instances.iter().map(|it| tree_cpu_seconds(it.target.child.pid())).sum(),
         postgres_cpu_s: read(pids.postgres),
-        redis_cpu_s: read(pids.redis),
+        redis_cpu_s: sum_of_all(&pids.redis),
         load_cpu_s: read(pids.load),
     }
+}
+
+/// Processor time of several processes together. `None` while one is missing: the sum of the others
+/// would be less than before.
+fn sum_of_all(pids: &[u32]) -> Option<f64> {
+    let seconds: Option<Vec<f64>> = pids.iter().map(|pid| tree_cpu_seconds(*pid)).collect();
+    seconds.filter(|it| !it.is_empty()).map(|it| it.iter().sum())
 }
 
 /// Milliseconds of a signed number of nanoseconds.
@@ -213,8 +220,14 @@ mod tests {
 
     #[test]
     fn a_component_without_a_process_has_no_cpu_time() {
-        let line = read_cpu(1.0, Pids { load: Some(std::process::id()), ..Pids::default() }, &[]);
+        let own = std::process::id();
+        let line = read_cpu(1.0, &Pids { load: Some(own), ..Pids::default() }, &[]);
         assert_eq!(line.redis_cpu_s, None);
+        // No process has the number 0.
+        for (redis, is_known) in [(vec![own, own], true), (vec![own, 0], false)] {
+            let line = read_cpu(1.0, &Pids { redis, ..Pids::default() }, &[]);
+            assert_eq!(line.redis_cpu_s.is_some(), is_known);
+        }
         assert!(line.load_cpu_s.is_some());
     }
 }

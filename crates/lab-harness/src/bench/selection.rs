@@ -72,6 +72,7 @@ impl Selection {
             variant.check_fault_length(fault)?;
             campaign.check_topology(&variant)?;
             variant.check_joins(fault)?;
+            variant.check_least_fault_phase(fault)?;
             check_faults(&variant, &campaign.faults, !args.fault.is_empty())?;
             anyhow::Ok(variant)
         };

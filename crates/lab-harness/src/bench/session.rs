@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use lab_core::{
-    artifact::manifest::Environment, scenario::Fault, seed, target::TargetConfig, units::Ratio,
+    artifact::manifest::Environment,
+    scenario::{Fault, RedisServers},
+    seed,
+    target::TargetConfig,
+    units::Ratio,
 };
 
 use super::{database::Admin, instances::name_of, target};
@@ -184,16 +188,22 @@ impl Session {
         target::run_command(self, "seed", config, folder).await
     }
 
-    /// Brings servers and data to the known state before a trial. Redis is started anew: the trial
-    /// before may have left it down, changed, or in the middle of its fault.
+    /// Brings servers and data to the known state before a trial. Redis is started anew, as the
+    /// servers that the trial needs: the one before may have left it down, changed, or in the middle
+    /// of its fault.
     ///
     /// **Errors**: a server does not come back, or the service's `reset` command fails.
-    pub(crate) async fn reset(&self, config: &TargetConfig, folder: &Path) -> Result<()> {
+    pub(crate) async fn reset(
+        &self,
+        servers: RedisServers,
+        config: &TargetConfig,
+        folder: &Path,
+    ) -> Result<()> {
         self.admin.wait_until_quiet(LEAVE_TIMEOUT).await?;
         if let Some(wire) = self.stack.wire() {
             wire.switch().set(Condition::Clear);
         }
-        self.stack.redis().restart_cold().await.at_exit(ExitCode::Stack)?;
+        self.stack.restart_redis(servers).await.at_exit(ExitCode::Stack)?;
         target::run_command(self, "reset", config, folder).await?;
         // What the reset wrote must not be written back in the middle of the trial.
         tokio::task::spawn_blocking(nix::unistd::sync).await.context("write back dirty pages")

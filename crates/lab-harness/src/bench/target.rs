@@ -56,7 +56,7 @@ impl TargetSetup<'_> {
             listen: session.seats[0].target,
             internal_listen: session.seats[0].internal,
             internal_token: session.internal_token.clone(),
-            redis: session.stack.redis_addr(),
+            redis: session.stack.redis_group().location(),
             registers: false,
             database_url: session.stack.target_url(),
             pool_size,

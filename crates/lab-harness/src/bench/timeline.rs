@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::sampling::to_ms;
 use crate::{
-    faults::{ArmedFault, Confirmation},
+    faults::{ArmedFault, Confirmation, Takeover},
     stack::Stack,
 };
 
@@ -111,6 +111,11 @@ async fn heal(
     origin: Origin,
     events: &mut Vec<Event>,
 ) -> Result<()> {
+    if let Some(Takeover { primary, at }) = fault.takeover() {
+        let mut completed = origin.event(at, kind::FAILOVER_COMPLETED);
+        completed.detail.insert("primary".into(), primary.to_string());
+        events.push(completed);
+    }
     let healed_at = fault.heal(stack).await?;
     events.push(origin.event(healed_at, kind::FAULT_HEALED));
     let confirmation = fault.confirm_healed(stack).await?;

@@ -138,7 +138,8 @@ async fn start<'a>(
         arrival_rate_per_sec: rate,
         seed: spec.seed,
     };
-    let redis = session.stack.redis_addr_under(spec.planned.fault);
+    let servers = spec.variant.redis_servers();
+    let redis = session.stack.redis_location(servers.topology, spec.planned.fault);
     let network = narrow(session, spec.variant.network).at_exit(ExitCode::Stack)?;
     let usual = TargetConfig { redis, ..setup.config(session)? };
     let config = TargetConfig {
@@ -149,7 +150,7 @@ async fn start<'a>(
     let phases = spec.selection.campaign.lengths();
     let users = load::users_for(rate, campaign.give_up_after());
     let arrivals = (Arrivals::Poisson { rate: PerSec::new(rate)? }, users, phases.arrivals());
-    session.reset(&usual, folder).await.at_exit(ExitCode::Target)?;
+    session.reset(servers, &usual, folder).await.at_exit(ExitCode::Target)?;
     let fault = ArmedFault::arm(spec.planned.fault, &session.stack).await;
     let fault = fault.at_exit(ExitCode::Stack)?;
     let n_at_start = spec.variant.n_instances_at_start(spec.planned.params.n_instances);
@@ -212,7 +213,7 @@ async fn measure<'a>(
     let list = load.start_at(origin.monotonic).await?;
     let pids = Pids {
         postgres: session.stack.postgres_pid(),
-        redis: session.stack.redis_pid(),
+        redis: redis_pids(&session.stack),
         load: Some(load.child.pid()),
     };
     let (tell_pids, told_pids) = watch::channel(pids);
@@ -263,7 +264,7 @@ async fn run_course(
     let ((instances, load, list, fault), (progress, pids)) = (running, watched);
     let phases = spec.selection.campaign.lengths();
     let on_phase = |phase: Phase| progress.phase(phase, &phases);
-    let on_healed = |stack: &Stack| pids.send_modify(|pids| pids.redis = stack.redis_pid());
+    let on_healed = |stack: &Stack| pids.send_modify(|pids| pids.redis = redis_pids(stack));
     let hooks = Hooks { on_phase: &on_phase, on_healed: &on_healed };
     let course = run_phases(&session.stack, fault, &phases, origin, hooks);
     let fault_start = phases.start(Phase::Fault);
@@ -288,6 +289,11 @@ async fn run_course(
         n = load.finish(most) => Ok(Ok((events, n.at_exit(ExitCode::Generator)?))),
         died = instances.died() => Ok(Err(died?)),
     }
+}
+
+/// Empty while one of them is down.
+fn redis_pids(stack: &Stack) -> Vec<u32> {
+    stack.redis_group().pids().unwrap_or_default()
 }
 
 async fn tick_for_ever(progress: &Progress, origin: Origin) {

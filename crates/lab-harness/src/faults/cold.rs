@@ -8,8 +8,9 @@ use crate::stack::{
     probe::{Seen, ask},
 };
 
-/// A key that only the lab knows, so that nobody fills it again.
-const MARKER: &str = "outage-lab:marker";
+/// A key that only the lab knows, so that nobody fills it again. Its slot is that of the view
+/// counters, as [`crate::stack::redis_group::discovery::PROBE_KEY`] is.
+const MARKER: &str = "outage-lab:marker{views}";
 
 /// `FLUSHALL`. Connections stay open and every call is answered at once: not there.
 #[derive(Debug, Default)]

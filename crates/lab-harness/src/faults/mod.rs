@@ -10,7 +10,8 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::stack::{
     Stack, StackError,
-    probe::{Seen, ask, ping},
+    probe::{Seen, ping},
+    redis_group::discovery,
 };
 
 mod admin;
@@ -18,9 +19,11 @@ mod bandwidth;
 mod black_hole;
 mod cold;
 mod crash;
+mod crash_all;
 mod database_connections;
 mod database_slow;
 mod expire_hot;
+mod failover;
 mod flap;
 mod half_reply;
 mod latency;
@@ -33,15 +36,18 @@ mod pause;
 mod read_only;
 mod reset;
 mod slow_server;
+mod takeover;
 mod wire;
 
 use bandwidth::Bandwidth;
 use black_hole::BlackHole;
 use cold::Cold;
 use crash::Crash;
+use crash_all::CrashAll;
 use database_connections::DatabaseConnections;
 use database_slow::DatabaseSlow;
 use expire_hot::ExpireHot;
+use failover::Failover;
 use flap::Flap;
 use half_reply::HalfReply;
 use latency::Latency;
@@ -53,6 +59,8 @@ use pause::Pause;
 use read_only::ReadOnly;
 use reset::Reset;
 use slow_server::SlowServer;
+pub use takeover::Takeover;
+use takeover::TakeoverWatch;
 
 /// A fault must be seen within this time from the first probe, else the trial is invalid.
 pub const CONFIRM_WITHIN: Duration = Duration::from_millis(250);
@@ -138,7 +146,11 @@ pub struct NotHealed {
 /// A fault of one trial, from before its start to after its end. Dropping it ends what it has
 /// running; a server that it changed stays changed until the next reset.
 #[derive(Debug)]
-pub struct ArmedFault(Kind);
+pub struct ArmedFault {
+    kind: Kind,
+    /// Where another server can take over, and only while the fault is on.
+    takeover: Option<TakeoverWatch>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -160,6 +172,8 @@ enum Kind {
     HalfReply(HalfReply),
     Partial(Partial),
     Flap(Flap),
+    CrashAll(CrashAll),
+    Failover(Failover),
 }
 
 /// The same expression for whichever fault it is.
@@ -184,6 +198,8 @@ macro_rules! with_injection {
             Kind::HalfReply($it) => $value,
             Kind::Partial($it) => $value,
             Kind::Flap($it) => $value,
+            Kind::CrashAll($it) => $value,
+            Kind::Failover($it) => $value,
         }
     };
 }
@@ -193,17 +209,30 @@ impl ArmedFault {
     ///
     /// **Errors**: Redis does not take what the fault needs.
     pub async fn arm(fault: Fault, stack: &Stack) -> Result<Self, FaultError> {
+        stack.redis_group().aim_at_primary().await?;
         let mut kind = Kind::of(fault);
         with_injection!(&mut kind, it => it.arm(stack).await)?;
-        Ok(Self(kind))
+        Ok(Self { kind, takeover: None })
     }
 
-    /// Starts the fault. The returned time, right after the call that makes it, is the fault's
-    /// origin.
+    /// Starts the fault, on whoever is the primary now. The returned time, right after the call that
+    /// makes it, is the fault's origin.
     ///
     /// **Errors**: Redis is down already, or cannot be brought into that state.
     pub async fn inject(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
-        with_injection!(&mut self.0, it => it.inject(stack).await)
+        let group = stack.redis_group();
+        if let Err(error) = group.aim_at_primary().await {
+            tracing::warn!(%error, "the fault acts on the primary of before the load");
+        }
+        let injected_at = with_injection!(&mut self.kind, it => it.inject(stack).await)?;
+        let watch = || TakeoverWatch::begin(group);
+        self.takeover = group.topology().fails_over().then(watch);
+        Ok(injected_at)
+    }
+
+    /// The other server that has taken over since the fault began, if one has.
+    pub fn takeover(&self) -> Option<Takeover> {
+        self.takeover.as_ref()?.seen()
     }
 
     /// Looks for the effect of the fault for up to 250 ms.
@@ -214,7 +243,7 @@ impl ArmedFault {
         loop {
             let (seen, at) = self.look(stack).await;
             let confirmation = Confirmation { at, saw: seen.to_string() };
-            if with_injection!(&self.0, it => it.is_effect(&seen)) {
+            if with_injection!(&self.kind, it => it.is_effect(&seen)) {
                 return Ok(confirmation);
             }
             if deadline <= at {
@@ -224,26 +253,32 @@ impl ArmedFault {
         }
     }
 
-    /// Ends the fault. Returns the time right after the call that ends it returned: after a crash,
+    /// Ends the fault, and the search for another primary with it. Returns the time right after the call that ends it returned: after a crash,
     /// that of the start, which itself waits for the first answer.
     ///
     /// **Errors**: Redis cannot be started, continued or set back.
     pub async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
-        with_injection!(&mut self.0, it => it.heal(stack).await)
+        self.takeover = None;
+        with_injection!(&mut self.kind, it => it.heal(stack).await)
     }
 
-    /// Waits until a new client finds Redis well: the end of the fault window.
+    /// Waits until a new client finds Redis well: the end of the fault window. Where several servers
+    /// are, the one that the fault was about is back and whoever is the primary accepts writes.
     ///
     /// **Errors**: it does not, for 30 s.
     pub async fn confirm_healed(&mut self, stack: &Stack) -> Result<Confirmation, NotHealed> {
         let deadline = MonotonicNs::now().plus(HEAL_TIMEOUT);
         loop {
             let (seen, at) = self.look(stack).await;
-            if with_injection!(&self.0, it => it.is_well(&seen)) {
-                return Ok(Confirmation { at, saw: seen.to_string() });
+            let mut saw = seen.to_string();
+            if with_injection!(&self.kind, it => it.is_well(&seen)) {
+                match primary_is_well(stack).await {
+                    Ok(()) => return Ok(Confirmation { at: MonotonicNs::now(), saw }),
+                    Err(seen) => saw = seen,
+                }
             }
             if deadline <= at {
-                return Err(NotHealed { saw: seen.to_string() });
+                return Err(NotHealed { saw });
             }
             sleep(PROBE_INTERVAL).await;
         }
@@ -251,7 +286,7 @@ impl ArmedFault {
 
     /// What a new client meets, and when that was known.
     async fn look(&mut self, stack: &Stack) -> (Seen, MonotonicNs) {
-        let seen = with_injection!(&mut self.0, it => it.look(stack).await);
+        let seen = with_injection!(&mut self.kind, it => it.look(stack).await);
         (seen, MonotonicNs::now())
     }
 }
@@ -277,8 +312,19 @@ impl Kind {
             Fault::HalfReply => Self::HalfReply(HalfReply),
             Fault::Partial => Self::Partial(Partial),
             Fault::Flap => Self::Flap(Flap::default()),
+            Fault::CrashAll => Self::CrashAll(CrashAll),
+            Fault::Failover => Self::Failover(Failover),
         }
     }
+}
+
+/// **Errors**: there are several servers, and none of them is a primary that accepts writes.
+async fn primary_is_well(stack: &Stack) -> Result<(), String> {
+    let group = stack.redis_group();
+    if !group.topology().fails_over() {
+        return Ok(());
+    }
+    group.discovery().writable_primary(None, PROBE_PATIENCE).await.map(drop)
 }
 
 /// A task that ends with whoever holds it.
@@ -305,8 +351,7 @@ fn since(start: MonotonicNs) -> Duration {
 
 /// What a new client meets that writes a key of its own, which is gone a second later.
 async fn write_probe(stack: &Stack) -> Seen {
-    let write = ["SET", "outage-lab:probe", "1", "PX", "1000"];
-    ask(stack.redis_addr(), &write, PROBE_PATIENCE).await
+    discovery::write(stack.redis_addr(), PROBE_PATIENCE).await
 }
 
 #[cfg(test)]
@@ -318,7 +363,7 @@ mod tests {
     }
 
     /// What a new client can meet, in the order of the columns below.
-    fn all_seen() -> [Seen; 17] {
+    fn all_seen() -> [Seen; 18] {
         [
             Seen::Answered,
             Seen::Refused,
@@ -337,6 +382,7 @@ mod tests {
             Seen::Broken,
             Seen::Half,
             Seen::Some { n_failed: 20, n: 64 },
+            Seen::HandsOver,
         ]
     }
 
@@ -359,6 +405,8 @@ mod tests {
             (Fault::Flap, 14),
             (Fault::HalfReply, 15),
             (Fault::Partial, 16),
+            (Fault::CrashAll, 1),
+            (Fault::Failover, 17),
         ] {
             let kind = Kind::of(fault);
             for (at, seen) in all_seen().iter().enumerate() {
@@ -375,8 +423,10 @@ mod tests {
             for seen in all_seen() {
                 let (effect, well) =
                     with_injection!(&kind, it => (it.is_effect(&seen), it.is_well(&seen)));
-                // An emptied cache is well, as far as can be told: it answers.
-                assert!(!(effect && well) || fault == Fault::Cold, "{fault}: {seen}");
+                // An emptied cache is well, as far as can be told: it answers. Nor is anything wrong
+                // with a server that has handed over.
+                let nothing_to_end = [Fault::Cold, Fault::Failover].contains(&fault);
+                assert!(!(effect && well) || nothing_to_end, "{fault}: {seen}");
             }
             let failed = [Seen::Refused, Seen::Silent, replied("-LOADING")];
             for seen in failed {

@@ -70,6 +70,20 @@ pub enum StackError {
         /// What the last probe saw.
         saw: String,
     },
+    /// A server of Redis refused a command of the set-up.
+    #[error("redis refused `{command}`: {reason}")]
+    RedisCommand {
+        /// The command.
+        command: String,
+        /// What it said.
+        reason: String,
+    },
+    /// No server of Redis accepts writes, or could.
+    #[error("no primary: {saw}")]
+    NoPrimary {
+        /// What was seen instead.
+        saw: String,
+    },
     /// A verb that does not fit the state.
     #[error("{name} cannot be {verb}: it {state}")]
     WrongState {
@@ -109,6 +123,8 @@ impl StackError {
             | Self::Signal(_)
             | Self::DidNotStart { .. }
             | Self::NotReady { .. }
+            | Self::RedisCommand { .. }
+            | Self::NoPrimary { .. }
             | Self::WrongState { .. }
             | Self::SetUp { .. }
             | Self::NoVersion { .. } => ExitCode::Stack,

@@ -1,9 +1,15 @@
 //! Redis and PostgreSQL on loopback, the same through containers and through plain processes.
 //!
 //! What a server is started with is in [`redis`] and [`postgres`], once for both backends; how a
-//! server runs is in [`process_server`] and [`container_server`].
+//! server runs is in [`process_server`] and [`container_server`]; which servers Redis is made of in
+//! [`redis_group`].
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 pub mod binaries;
 pub mod choice;
@@ -16,14 +22,22 @@ pub mod postgres;
 pub mod probe;
 pub mod process_server;
 pub mod redis;
+pub mod redis_group;
 pub mod server;
 
 pub use choice::{Backend, BackendChoice};
 pub use error::StackError;
 pub use install::InstallPolicy;
+pub use redis_group::RedisGroup;
 pub use server::Server;
 
-use lab_core::{scenario::Fault, units::Ratio};
+use futures_util::future::join_all;
+use lab_core::{
+    clock::MonotonicNs,
+    scenario::{Fault, RedisServers, Topology},
+    target::RedisLocation,
+    units::Ratio,
+};
 
 use crate::{
     machine::{cpus::CpuPlan, ports, run_dir::RunDirectory},
@@ -61,10 +75,13 @@ pub struct StackFacts {
     pub servers: BTreeMap<String, String>,
 }
 
-/// Both servers, up and answering. Dropping it ends them; [`Self::stop`] does so in order.
+/// Redis and PostgreSQL, up and answering. Dropping it ends them; [`Self::stop`] does so in order.
 #[derive(Debug)]
 pub struct Stack {
-    redis: Server,
+    /// One of each topology, in the order of [`Topology::ALL`]. Only one is up at a time.
+    redis: Vec<RedisGroup>,
+    /// Which one that is.
+    current: AtomicUsize,
     postgres: Server,
     /// Only where a fault needs it.
     wire: Option<Proxy>,
@@ -108,19 +125,25 @@ impl Stack {
         run_dir: &RunDirectory,
         spawner: &Spawner,
     ) -> Result<Self, StackError> {
-        let ports = ports::pick(2)?;
-        let on_loopback = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let n_ports: usize = Topology::ALL.into_iter().map(RedisGroup::n_ports).sum();
+        let ports = ports::pick(1 + n_ports)?;
         let layout = server::Layout {
             run_dir,
             spawner,
-            redis: on_loopback(ports[0]),
-            postgres: on_loopback(ports[1]),
+            postgres: SocketAddr::from(([127, 0, 0, 1], ports[0])),
             max_connections: options.max_connections,
             postgres_cpu_quota: options.postgres_cpu_quota,
             cpus: &options.cpus,
         };
         let backend = chosen.backend();
-        let redis = server::redis(&chosen.programs, &layout).await?;
+        let mut groups = Vec::new();
+        let mut left = &ports[1..];
+        for topology in Topology::ALL {
+            let (its, others) = left.split_at(RedisGroup::n_ports(topology));
+            groups.push(RedisGroup::prepare(topology, its, &chosen.programs, &layout).await?);
+            left = others;
+        }
+        let redis = groups[0].subject();
         let postgres = server::postgres(&chosen.programs, &layout).await?;
         // Both come up at the same time.
         let (redis_up, postgres_up) = tokio::join!(redis.start(), postgres.start());
@@ -135,22 +158,44 @@ impl Stack {
             ("postgres".to_owned(), postgres.origin().to_owned()),
         ]);
         let facts = StackFacts { backend, reason: chosen.reason, versions, servers };
-        Ok(Self { redis, postgres, wire: None, facts })
+        let current = AtomicUsize::new(0);
+        Ok(Self { redis: groups, current, postgres, wire: None, facts })
     }
 
-    /// Stops both servers and removes what they leave in the system: containers, and the shared
+    /// Stops all servers and removes what they leave in the system: containers, and the shared
     /// memory of a PostgreSQL that was killed.
     ///
-    /// **Errors**: a server that does not end or a container that cannot be removed; the other is
+    /// **Errors**: a server that does not end or a container that cannot be removed; the others are
     /// stopped all the same.
     pub async fn stop(&self) -> Result<(), StackError> {
-        let (redis, postgres) = tokio::join!(self.redis.remove(), self.postgres.remove());
-        redis.and(postgres)
+        let redis = join_all(self.redis.iter().map(RedisGroup::remove));
+        let (redis, postgres) = tokio::join!(redis, self.postgres.remove());
+        redis.into_iter().collect::<Result<(), _>>().and(postgres)
     }
 
-    /// The Redis server and its verbs.
+    /// Starts the servers that a trial needs, empty, in the place of those that were up, which are
+    /// ended and leave nothing behind. Returns when all of them were known to be well.
+    ///
+    /// **Errors**: one does not end or start, or they do not find each other.
+    pub async fn restart_redis(&self, servers: RedisServers) -> Result<MonotonicNs, StackError> {
+        let RedisServers { topology, settings } = servers;
+        if self.redis_group().topology() != topology {
+            self.redis_group().remove().await?;
+        }
+        let at = Topology::ALL.iter().position(|it| *it == topology).unwrap_or(0);
+        self.current.store(at, Relaxed);
+        self.redis_group().restart_cold(settings).await
+    }
+
+    /// The servers of Redis that are up.
+    pub fn redis_group(&self) -> &RedisGroup {
+        &self.redis[self.current.load(Relaxed)]
+    }
+
+    /// The Redis server that faults act on, and its verbs: the only one, or the primary that
+    /// [`RedisGroup::aim_at_primary`] found last.
     pub fn redis(&self) -> &Server {
-        &self.redis
+        self.redis_group().subject()
     }
 
     /// The PostgreSQL server and its verbs.
@@ -158,9 +203,9 @@ impl Stack {
         &self.postgres
     }
 
-    /// Where Redis is.
+    /// Where [`Self::redis`] is.
     pub fn redis_addr(&self) -> SocketAddr {
-        self.redis.address()
+        self.redis().address()
     }
 
     /// Where PostgreSQL is.
@@ -179,8 +224,16 @@ impl Stack {
         self.wire.as_ref()
     }
 
-    /// Where the service connects to Redis in a trial of `fault`: through the proxy if the fault is
-    /// on the wire, in the baseline too, and else straight.
+    /// Where the service finds Redis in a trial of `fault` on `topology`: through the proxy if the
+    /// fault is on the wire, in the baseline too, and else straight.
+    pub fn redis_location(&self, topology: Topology, fault: Fault) -> RedisLocation {
+        let wire = self.wire().filter(|_| fault.is_on_wire()).map(Proxy::address);
+        let group = || self.redis.iter().find(|it| it.topology() == topology);
+        let straight = || group().unwrap_or_else(|| self.redis_group()).location();
+        wire.map_or_else(straight, RedisLocation::Single)
+    }
+
+    /// The address of a single Redis in a trial of `fault`, as in [`Self::redis_location`].
     pub fn redis_addr_under(&self, fault: Fault) -> SocketAddr {
         let wire = self.wire().filter(|_| fault.is_on_wire());
         wire.map_or_else(|| self.redis_addr(), Proxy::address)
@@ -201,9 +254,9 @@ impl Stack {
         postgres::url(self.postgres_addr(), postgres::NEIGHBOUR, "postgres")
     }
 
-    /// Redis' process as this machine counts; `None` while it is down.
+    /// The process of [`Self::redis`] as this machine counts; `None` while it is down.
     pub fn redis_pid(&self) -> Option<u32> {
-        self.redis.pid()
+        self.redis().pid()
     }
 
     /// PostgreSQL's first process as this machine counts; `None` while it is down.
@@ -213,7 +266,8 @@ impl Stack {
 
     /// Servers that ended although nobody asked them to, with how they ended.
     pub fn unexpected_deaths(&self) -> Vec<String> {
-        self.redis.unexpected_end().into_iter().chain(self.postgres.unexpected_end()).collect()
+        let redis = self.redis_group().unexpected_ends().into_iter();
+        redis.chain(self.postgres.unexpected_end()).collect()
     }
 
     /// What the manifest says about the servers.

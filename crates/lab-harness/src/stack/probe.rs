@@ -37,6 +37,8 @@ pub enum Seen {
         /// Of how many.
         n: usize,
     },
+    /// The server answers, and another one is about to be the primary in its place, or is already.
+    HandsOver,
     /// Redis as told, while somebody else uses the database.
     WithNeighbours {
         /// What Redis did.
@@ -61,6 +63,7 @@ impl std::fmt::Display for Seen {
             Self::Broken => f.write_str("the connection broke"),
             Self::Half => f.write_str("the answer stopped before its end"),
             Self::Some { n_failed, n } => write!(f, "{n_failed} of {n} commands failed"),
+            Self::HandsOver => f.write_str("the primary hands over"),
             Self::WithNeighbours { redis, n } => {
                 write!(f, "{redis}, {n} of somebody else's connections to PostgreSQL")
             }
@@ -94,6 +97,33 @@ pub async fn ask(address: SocketAddr, command: &[impl AsRef<str>], patience: Dur
         Ok(reply) => Seen::Replied(reply.lines().next().unwrap_or_default().to_owned()),
         Err(seen) => seen,
     }
+}
+
+/// Connects to `address` and sends one command whose answer is a list of strings without line ends;
+/// an empty one, or none, is the same. The connection and the answer may each take `patience`.
+///
+/// **Errors**: what was met instead. **Cancellation**: the connection is closed.
+pub async fn ask_strings(
+    address: SocketAddr,
+    command: &[impl AsRef<str>],
+    patience: Duration,
+) -> Result<Vec<String>, Seen> {
+    let reply = talk(address, &encoded(command), is_whole_list, patience).await?;
+    let first = reply.lines().next().unwrap_or_default();
+    if !first.starts_with('*') {
+        return Err(Seen::Replied(first.to_owned()));
+    }
+    // After the length of the list, each string follows the line with its own length.
+    Ok(reply.lines().skip(2).step_by(2).map(str::to_owned).collect())
+}
+
+/// Whether `reply` is a whole list of strings, or a whole line of another kind.
+fn is_whole_list(reply: &[u8]) -> bool {
+    let n_lines = reply.iter().filter(|it| **it == b'\n').count();
+    let header = std::str::from_utf8(reply).ok().and_then(|it| it.lines().next());
+    let length = header.and_then(|it| it.strip_prefix('*')?.trim_end().parse::<i64>().ok());
+    let n_strings = usize::try_from(length.unwrap_or(0)).unwrap_or(0);
+    0 < n_lines && 2 * n_strings < n_lines
 }
 
 /// Reads the value of `key` to its end. The connection and the answer may each take `patience`.
@@ -193,4 +223,19 @@ async fn exchange(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_whole_with_its_last_line_and_not_before() {
+        let whole = b"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n20001\r\n";
+        for end in 0..whole.len() {
+            assert!(!is_whole_list(&whole[..end]), "{end}");
+        }
+        assert!(is_whole_list(whole));
+        assert!(is_whole_list(b"*-1\r\n") && is_whole_list(b"-ERR no\r\n") && !is_whole_list(b"*"));
+    }
 }

@@ -1,11 +1,14 @@
-//! What Redis is started with, the same on both backends.
+//! What the processes of Redis are started with, the same on both backends.
 
 use std::{net::SocketAddr, path::Path};
 
-/// Settings of the next start that a fault asks for; empty otherwise. In the server's folder.
+/// Settings of the next start: those of the topology, and what a fault asks for. In the server's
+/// folder. Sentinel keeps its state there, and a server that is told its new role does so too.
 pub const SETTINGS_FILE: &str = "redis.conf";
 /// A snapshot, where a fault had one made. In the server's folder.
 pub const SNAPSHOT_FILE: &str = "dump.rdb";
+/// What a node of a cluster knows of the others. In the server's folder.
+pub const NODES_FILE: &str = "nodes.conf";
 
 /// Arguments of `redis-server`, whose folder is `folder`: loopback only, and no snapshot that
 /// nobody asked for, so that a restart is an empty one. It counts how often each key is read, so
@@ -24,4 +27,10 @@ pub fn arguments(address: SocketAddr, folder: &Path) -> Vec<String> {
         .chain(["--maxmemory-policy", "allkeys-lfu"])
         .map(str::to_owned)
         .collect()
+}
+
+/// Arguments of a sentinel, whose folder is `folder`. All else is in its settings, which it writes
+/// anew whenever it learns something.
+pub fn sentinel_arguments(folder: &Path) -> Vec<String> {
+    vec![folder.join(SETTINGS_FILE).display().to_string(), "--sentinel".to_owned()]
 }

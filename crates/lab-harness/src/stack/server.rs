@@ -11,7 +11,10 @@ use std::{
 };
 
 use lab_core::{clock::MonotonicNs, units::Ratio};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::Signal,
+    unistd::{Gid, Uid, chown},
+};
 use tokio::time::sleep;
 
 use super::{
@@ -43,7 +46,6 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(5);
 pub(super) struct Layout<'a> {
     pub(super) run_dir: &'a RunDirectory,
     pub(super) spawner: &'a Spawner,
-    pub(super) redis: SocketAddr,
     pub(super) postgres: SocketAddr,
     pub(super) max_connections: NonZeroU32,
     pub(super) postgres_cpu_quota: Option<Ratio>,
@@ -52,9 +54,23 @@ pub(super) struct Layout<'a> {
 
 /// Which server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
+    /// Redis with data in it.
     Redis,
+    /// Redis as a sentinel.
+    Sentinel,
     Postgres,
+}
+
+/// One process of the side of Redis.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RedisProcess {
+    pub(super) kind: Kind,
+    /// For messages.
+    pub(super) name: &'static str,
+    /// Its folder inside the run's: the name of the topology, where it has one of several.
+    pub(super) parent: &'static str,
+    pub(super) address: SocketAddr,
 }
 
 /// How it runs.
@@ -68,10 +84,13 @@ enum Runner {
 #[derive(Debug)]
 pub struct Server {
     kind: Kind,
+    name: &'static str,
     address: SocketAddr,
     origin: String,
     /// Its folder as this machine sees it.
     folder: PathBuf,
+    /// Whose that folder is; `None`: the lab's user's.
+    owner: Option<(u32, u32)>,
     log: PathBuf,
     runner: Runner,
 }
@@ -97,10 +116,12 @@ impl Server {
     /// does not read them. **Errors**: they cannot be written.
     pub fn set_start_settings(&self, lines: &str) -> Result<(), StackError> {
         let path = self.folder.join(redis::SETTINGS_FILE);
-        // Its user need not be the lab's.
-        let write = || {
+        // Redis itself may write there, and its user need not be the lab's.
+        let write = || -> io::Result<()> {
             fs::write(&path, lines)?;
-            fs::set_permissions(&path, Permissions::from_mode(0o644))
+            fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+            let Some((user, group)) = self.owner else { return Ok(()) };
+            Ok(chown(&path, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?)
         };
         write().map_err(|source| RunDirectoryError::Write { path: path.clone(), source }.into())
     }
@@ -153,34 +174,43 @@ impl Server {
     ///
     /// **Errors**: as [`Self::start`].
     pub async fn restart_cold(&self) -> Result<MonotonicNs, StackError> {
-        if self.is_running().await {
-            self.kill().await?;
-        }
-        if self.kind == Kind::Redis {
-            self.set_start_settings("")?;
-            self.forget_snapshot()?;
-        }
+        self.forget("").await?;
         self.start().await
     }
 
-    /// **Errors**: there is a snapshot and it cannot be removed.
-    fn forget_snapshot(&self) -> Result<(), StackError> {
-        let path = self.folder.join(redis::SNAPSHOT_FILE);
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(RunDirectoryError::Write { path, source }.into())
-            }
-            _ => Ok(()),
+    /// Kills it if it runs, and has it know nothing at its next start but the settings `lines`.
+    /// PostgreSQL keeps its data.
+    ///
+    /// **Errors**: it cannot be killed, or a file cannot be written or removed.
+    pub(super) async fn forget(&self, lines: &str) -> Result<(), StackError> {
+        if self.is_running().await {
+            self.kill().await?;
         }
+        if self.kind == Kind::Postgres {
+            return Ok(());
+        }
+        self.set_start_settings(lines)?;
+        for name in [redis::SNAPSHOT_FILE, redis::NODES_FILE] {
+            let path = self.folder.join(name);
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(RunDirectoryError::Write { path, source }.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether it answers in its own protocol now; else what was seen instead.
     pub async fn ready(&self) -> Result<(), String> {
         match self.kind {
-            Kind::Redis => match ping(self.address, Duration::from_millis(250)).await {
-                Seen::Answered => Ok(()),
-                seen => Err(seen.to_string()),
-            },
+            Kind::Redis | Kind::Sentinel => {
+                match ping(self.address, Duration::from_millis(250)).await {
+                    Seen::Answered => Ok(()),
+                    seen => Err(seen.to_string()),
+                }
+            }
             Kind::Postgres => postgres::select_one(self.address).await,
         }
     }
@@ -224,18 +254,17 @@ impl Server {
         }
     }
 
-    async fn is_running(&self) -> bool {
+    /// Whether its process is there, whatever it does.
+    pub(super) async fn is_running(&self) -> bool {
         match &self.runner {
             Runner::Process(it) => it.pid().is_some(),
             Runner::Container(it) => it.is_running().await,
         }
     }
 
-    fn name(&self) -> &'static str {
-        match self.kind {
-            Kind::Redis => "redis",
-            Kind::Postgres => "postgres",
-        }
+    /// What messages call it.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     async fn wait_until_ready(&self) -> Result<MonotonicNs, StackError> {
@@ -245,14 +274,14 @@ impl Server {
             let Err(saw) = self.ready().await else { return Ok(MonotonicNs::now()) };
             if !self.is_running().await {
                 return Err(StackError::DidNotStart {
-                    name: self.name(),
+                    name: self.name,
                     last_line: last_telling_line(&self.log),
                     log: self.log.clone(),
                 });
             }
             if deadline <= MonotonicNs::now() {
                 let waited_s = READY_TIMEOUT.as_secs();
-                return Err(StackError::NotReady { name: self.name(), waited_s, saw });
+                return Err(StackError::NotReady { name: self.name, waited_s, saw });
             }
             sleep(PROBE_INTERVAL).await;
         }
@@ -272,13 +301,21 @@ fn last_telling_line(log: &Path) -> String {
     line.unwrap_or("it ended without a word").trim().to_owned()
 }
 
-/// Prepares Redis, which is not started yet.
-pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Server, StackError> {
-    let (run_dir, address) = (layout.run_dir, layout.redis);
+/// Prepares a process of Redis, which is not started yet.
+pub(super) async fn redis(
+    programs: &Programs,
+    layout: &Layout<'_>,
+    process: RedisProcess,
+) -> Result<Server, StackError> {
+    let RedisProcess { kind, name, parent, address } = process;
+    let run_dir = layout.run_dir;
     let user = install::server_user();
-    let folder = run_dir.subfolder("redis", user)?;
+    let folder = run_dir.subfolder(&Path::new(parent).join(name).display().to_string(), user)?;
     let log = folder.join("redis.log");
-    let arguments = |folder: &Path| redis::arguments(address, folder);
+    let arguments = |folder: &Path| match kind {
+        Kind::Sentinel => redis::sentinel_arguments(folder),
+        Kind::Redis | Kind::Postgres => redis::arguments(address, folder),
+    };
     let (origin, runner) = match programs {
         Programs::Process(binaries) => {
             let spec = ChildSpec {
@@ -288,15 +325,15 @@ pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Se
                 run_as: user,
                 ..ChildSpec::logged(&binaries.redis_server, &log)
             };
-            let spec = ChildSpec { name: "redis".into(), env: c_locale(), ..spec };
-            let server = ProcessServer::new("redis", spec, Signal::SIGTERM, layout.spawner.clone());
+            let spec = ChildSpec { name: name.into(), env: c_locale(), ..spec };
+            let server = ProcessServer::new(name, spec, Signal::SIGTERM, layout.spawner.clone());
             (binaries.redis_server.display().to_string(), Runner::Process(Box::new(server)))
         }
         Programs::Docker(images) => {
             let arguments = quoted(&arguments(Path::new(FOLDER)));
             let line = format!("exec redis-server {arguments} >>{FOLDER}/redis.log 2>&1");
             let spec = ContainerSpec {
-                name: "redis",
+                name,
                 image: images.redis.clone(),
                 line,
                 folder: folder.clone(),
@@ -309,7 +346,7 @@ pub(super) async fn redis(programs: &Programs, layout: &Layout<'_>) -> Result<Se
             (server.image().to_owned(), Runner::Container(Box::new(server)))
         }
     };
-    let server = Server { kind: Kind::Redis, address, origin, folder, log, runner };
+    let server = Server { kind, name, address, origin, folder, owner: user, log, runner };
     server.set_start_settings("")?;
     Ok(server)
 }
@@ -371,7 +408,8 @@ pub(super) async fn postgres(
             (server.image().to_owned(), Runner::Container(Box::new(server)))
         }
     };
-    Ok(Server { kind: Kind::Postgres, address, origin, folder, log, runner })
+    let (kind, name) = (Kind::Postgres, "postgres");
+    Ok(Server { kind, name, address, origin, folder, owner: user, log, runner })
 }
 
 /// Makes an empty cluster. **Errors**: `initdb` fails; its last line is quoted.

@@ -33,7 +33,7 @@ fn without_equals(table: &Table, other: &Table) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use lab_core::scenario::Topology;
+    use lab_core::scenario::{Topology, TopologySettings};
 
     use super::*;
 
@@ -43,6 +43,8 @@ mod tests {
             topology: Topology::Single,
             scale_out: None,
             network: None,
+            topology_settings: TopologySettings::default(),
+            least_fault_phase: None,
             name: "x".into(),
             title: "t".into(),
             base: None,

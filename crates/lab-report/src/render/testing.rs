@@ -20,7 +20,7 @@ use lab_core::{
     outcome::Outcome,
     route::Route,
     scenario::{Campaign, Fault, Phase, Profile, Topology, VariantFile, resolve_variant},
-    target::{CacheSpec, TargetConfig},
+    target::{CacheSpec, RedisLocation, TargetConfig},
     units::PerSec,
 };
 
@@ -477,7 +477,7 @@ fn manifest(run: &CampaignRun, behaviour: Behaviour, number: u32) -> Manifest {
         listen: address,
         internal_listen: address,
         internal_token: "t".into(),
-        redis: address,
+        redis: RedisLocation::Single(address),
         registers: false,
         database_url: "host=127.0.0.1".into(),
         pool_size: campaign.database.pool_size,

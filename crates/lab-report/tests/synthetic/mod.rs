@@ -20,7 +20,7 @@ use lab_core::{
     sample::{FILE_HEADER, RequestSample},
     scenario::{Campaign, Fault, Profile, Topology, VariantFile, resolve_variant},
     settings::Settings,
-    target::{TargetConfig, TargetSample},
+    target::{RedisLocation, TargetConfig, TargetSample},
     units::PerSec,
 };
 use serde::Serialize;
@@ -286,7 +286,7 @@ fn target(campaign: &Campaign) -> TargetConfig {
         listen: "127.0.0.1:20001".parse().unwrap(),
         internal_listen: "127.0.0.1:20002".parse().unwrap(),
         internal_token: "token".into(),
-        redis: "127.0.0.1:20003".parse().unwrap(),
+        redis: RedisLocation::Single("127.0.0.1:20003".parse().unwrap()),
         registers: false,
         database_url: "host=127.0.0.1".into(),
         pool_size: campaign.database.pool_size,

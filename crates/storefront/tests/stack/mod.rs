@@ -36,6 +36,8 @@ pub(crate) struct Stack {
     redis: Option<Child>,
     pub(crate) postgres_address: SocketAddr,
     pub(crate) redis_address: SocketAddr,
+    /// Where storefronts are told to find Redis, when it is not at `redis_address`.
+    pub(crate) redis_location: Option<Value>,
     pub(crate) catalogue: Catalogue,
 }
 
@@ -53,6 +55,7 @@ pub(crate) async fn start() -> Option<Stack> {
     let mut stack = Stack {
         postgres_address: free_address(),
         redis_address: free_address(),
+        redis_location: None,
         postgres: None,
         redis: None,
         catalogue: Catalogue::generate(&spec()),
@@ -154,7 +157,7 @@ impl Stack {
             "listen": free_address(),
             "internal_listen": free_address(),
             "internal_token": "secret",
-            "redis": self.redis_address,
+            "redis": self.redis_location.clone().unwrap_or(json!(self.redis_address)),
             "database_url": self.url("storefront", "storefront"),
             "pool_size": 4,
             "worker_threads": 1,
@@ -401,7 +404,7 @@ fn find_postgres() -> Option<PathBuf> {
 }
 
 /// A port below the ephemeral range, where no outgoing connection can sit on it.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 9_000).unwrap();
     (0..1_000)

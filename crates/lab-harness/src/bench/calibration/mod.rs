@@ -16,7 +16,7 @@ use lab_core::{
     artifact::manifest::{Calibration, ControlPoint},
     load_plan::Arrivals,
     sample::{self, RequestSample},
-    scenario::ResolvedVariant,
+    scenario::{RedisServers, ResolvedVariant},
     settings::{CacheMode, Settings},
     units::{PerSec, Ratio},
 };
@@ -230,7 +230,7 @@ impl Bench<'_> {
             seed: campaign.seed,
         };
         let config = setup.config(self.session)?;
-        self.session.reset(&config, self.folder).await?;
+        self.session.reset(RedisServers::default(), &config, self.folder).await?;
         let instances =
             Instances::start(self.session, &config, self.folder, shot.n_instances).await?;
         let arrivals = (shot.arrivals, shot.users, shot.length);

@@ -1,0 +1,325 @@
+//! Sentinel and Redis Cluster on real servers, the same cases on both backends.
+//!
+//! Each fault begins with its negative control: armed and not injected, neither the probe nor the
+//! watch for another primary may see anything. What a client of the topology meets is asked by the
+//! test itself.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
+
+mod common;
+
+use std::{net::SocketAddr, time::Duration};
+
+use common::{PATIENCE, Run, eventually, on_both_backends, redis_command};
+use lab_core::{
+    clock::MonotonicNs,
+    scenario::{Fault, RedisServers, Topology, TopologySettings},
+};
+use lab_harness::{
+    faults::{ArmedFault, Takeover},
+    stack::{
+        BackendChoice, Server, Stack,
+        probe::{Seen, ask_strings, ping},
+    },
+};
+
+on_both_backends! {
+    sentinel_comes_up_whole_and_leaves_nothing,
+    cluster_comes_up_whole_and_leaves_nothing,
+    settings_reach_the_servers_and_the_rest_is_as_shipped,
+    sentinel_replaces_a_primary_that_crashed,
+    sentinel_replaces_a_primary_that_is_silent,
+    cluster_replaces_a_primary_that_crashed,
+    cluster_replaces_a_primary_that_is_silent,
+    a_sentinel_hands_over_on_demand,
+    a_cluster_hands_over_on_demand,
+    nobody_takes_over_when_all_crash,
+    a_primary_takes_the_other_faults_of_a_server,
+    a_sentinel_that_dies_unasked_is_told,
+}
+
+/// How long a topology may take to be up and known to be well: what the lab promises.
+const UP_WITHIN: Duration = Duration::from_secs(15);
+/// A key whose slot is that of the view counters, as the faulted primary's is.
+const KEY: &str = "kept{views}";
+
+/// Servers that give up one of theirs after a second.
+fn tuned(topology: Topology) -> RedisServers {
+    let second = Some(Duration::from_secs(1));
+    let settings = match topology {
+        Topology::Single => TopologySettings::default(),
+        Topology::Sentinel => TopologySettings { down_after: second, node_timeout: None },
+        Topology::Cluster => TopologySettings { down_after: None, node_timeout: second },
+    };
+    RedisServers { topology, settings }
+}
+
+fn as_shipped(topology: Topology) -> RedisServers {
+    RedisServers { topology, settings: TopologySettings::default() }
+}
+
+/// A stack on which `servers` run; `None`, said so, when the backend is not to be had.
+async fn stack_of(run: &Run, choice: BackendChoice, servers: RedisServers) -> Option<Stack> {
+    let stack = run.stack(choice).await?;
+    let began_at = MonotonicNs::now();
+    let up_at = stack.restart_redis(servers).await.unwrap();
+    let took = Duration::from_nanos(up_at.since(began_at).unsigned_abs());
+    eprintln!("{} on {choice:?}: up and well after {took:?}", servers.topology);
+    assert!(took < UP_WITHIN, "{} took {took:?}", servers.topology);
+    Some(stack)
+}
+
+async fn role(address: SocketAddr) -> String {
+    // A primary tells three things of its role, a replica five, a sentinel two.
+    match redis_command(address, "ROLE").await.as_str() {
+        "*3" => "primary".to_owned(),
+        "*5" => "replica".to_owned(),
+        "*2" => "sentinel".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+async fn comes_up_whole_and_leaves_nothing(
+    choice: BackendChoice,
+    topology: Topology,
+    n: [usize; 3],
+) {
+    let run = Run::new();
+    let Some(stack) = stack_of(&run, choice, as_shipped(topology)).await else { return };
+    let group = stack.redis_group();
+    let mut roles = Vec::new();
+    for server in group.servers().iter().chain(group.sentinels()) {
+        assert!((20_000..30_000).contains(&server.address().port()), "{}", server.address());
+        roles.push(role(server.address()).await);
+    }
+    let count = |name: &str| roles.iter().filter(|it| *it == name).count();
+    assert_eq!(["primary", "replica", "sentinel"].map(count), n, "{roles:?}");
+    assert_eq!(group.pids().unwrap().len(), n.iter().sum::<usize>());
+    let primary = group.discovery().writable_primary(None, PATIENCE).await.unwrap();
+    assert_eq!(redis_command(primary, &format!("SET {KEY} value")).await, "+OK");
+
+    // A second trial starts from nothing, on the same ports.
+    stack.restart_redis(as_shipped(topology)).await.unwrap();
+    let primary = group.discovery().writable_primary(None, PATIENCE).await.unwrap();
+    assert_eq!(redis_command(primary, &format!("GET {KEY}")).await, "$-1");
+    assert_eq!(stack.unexpected_deaths(), Vec::<String>::new());
+
+    // And one on another topology finds none of these.
+    let all: Vec<&Server> = group.servers().iter().chain(group.sentinels()).collect();
+    stack.restart_redis(as_shipped(Topology::Single)).await.unwrap();
+    for server in all {
+        assert_eq!(ping(server.address(), PATIENCE).await, Seen::Refused, "{}", server.name());
+        assert_eq!(server.pid(), None, "{}", server.name());
+    }
+    assert_eq!(redis_command(stack.redis_addr(), "PING").await, "+PONG");
+    assert_eq!(stack.unexpected_deaths(), Vec::<String>::new());
+    stack.stop().await.unwrap();
+}
+
+async fn sentinel_comes_up_whole_and_leaves_nothing(choice: BackendChoice) {
+    comes_up_whole_and_leaves_nothing(choice, Topology::Sentinel, [1, 1, 3]).await;
+}
+
+async fn cluster_comes_up_whole_and_leaves_nothing(choice: BackendChoice) {
+    comes_up_whole_and_leaves_nothing(choice, Topology::Cluster, [3, 3, 0]).await;
+}
+
+async fn settings_reach_the_servers_and_the_rest_is_as_shipped(choice: BackendChoice) {
+    let run = Run::new();
+    let Some(stack) = run.stack(choice).await else { return };
+    let told = async |command: &[&str]| {
+        let group = stack.redis_group();
+        let server = group.sentinels().first().unwrap_or(group.subject());
+        let facts = ask_strings(server.address(), command, PATIENCE).await.unwrap();
+        facts.chunks(2).map(|it| it.join(" ")).collect::<Vec<_>>()
+    };
+    let sentinel = ["SENTINEL", "MASTER", "redis"];
+    for (servers, expected) in [
+        (as_shipped(Topology::Sentinel), "down-after-milliseconds 30000"),
+        (tuned(Topology::Sentinel), "down-after-milliseconds 1000"),
+    ] {
+        stack.restart_redis(servers).await.unwrap();
+        let facts = told(&sentinel).await;
+        for fact in [expected, "failover-timeout 180000", "parallel-syncs 1", "quorum 2"] {
+            assert!(facts.iter().any(|it| it == fact), "{fact}: {facts:?}");
+        }
+    }
+    for (servers, expected) in [
+        (as_shipped(Topology::Cluster), "cluster-node-timeout 15000"),
+        (tuned(Topology::Cluster), "cluster-node-timeout 1000"),
+    ] {
+        stack.restart_redis(servers).await.unwrap();
+        assert_eq!(told(&["CONFIG", "GET", "cluster-node-timeout"]).await, [expected]);
+        let coverage = told(&["CONFIG", "GET", "cluster-require-full-coverage"]).await;
+        assert_eq!(coverage, ["cluster-require-full-coverage yes"]);
+    }
+    stack.stop().await.unwrap();
+}
+
+/// A fault that is on, and the server that it acts on.
+struct Injected {
+    fault: ArmedFault,
+    subject: SocketAddr,
+    injected_at: MonotonicNs,
+}
+
+/// Writes a key, arms the fault, sees nothing, injects it and sees `effect`.
+async fn inject(stack: &Stack, fault: Fault, control: &str, effect: &str) -> Injected {
+    let mut armed = ArmedFault::arm(fault, stack).await.unwrap();
+    let subject = stack.redis_addr();
+    assert_eq!(redis_command(subject, &format!("SET {KEY} value")).await, "+OK");
+    let unseen = armed.confirm(stack).await.unwrap_err();
+    assert_eq!(unseen.saw, control, "{fault} was seen and nobody injected it");
+    assert_eq!(armed.takeover(), None, "{fault}: nobody takes over from a primary that is well");
+    let injected_at = armed.inject(stack).await.unwrap();
+    let seen = armed.confirm(stack).await.unwrap();
+    assert!(seen.saw.contains(effect), "{fault}: {}", seen.saw);
+    assert_eq!(stack.redis_addr(), subject, "{fault} acts on the primary of before");
+    Injected { fault: armed, subject, injected_at }
+}
+
+impl Injected {
+    /// Waits until another server has taken over, and checks that it has the data.
+    async fn taken_over(&self) -> Takeover {
+        eventually("another server takes over", || self.fault.takeover().is_some()).await;
+        let takeover = self.fault.takeover().unwrap();
+        assert!(self.injected_at < takeover.at && takeover.primary != self.subject);
+        assert_eq!(redis_command(takeover.primary, &format!("GET {KEY}")).await, "$5");
+        takeover
+    }
+
+    /// Ends it, and has it confirmed that a primary accepts writes.
+    async fn heal(&mut self, stack: &Stack) {
+        let healed_at = self.fault.heal(stack).await.unwrap();
+        let ready = self.fault.confirm_healed(stack).await.unwrap();
+        assert!(self.injected_at < healed_at && healed_at <= ready.at);
+        assert_eq!(stack.unexpected_deaths(), Vec::<String>::new(), "the fault was asked for");
+    }
+
+    /// Waits until the server that was gone is a replica of who took its place.
+    async fn rejoins(&self) {
+        let deadline = MonotonicNs::now().plus(PATIENCE);
+        loop {
+            let role = role(self.subject).await;
+            if role == "replica" {
+                return;
+            }
+            assert!(MonotonicNs::now() < deadline, "it is {role}");
+        }
+    }
+}
+
+const PONG: &str = "PING answered";
+
+/// After a second without an answer (Sentinel counts from the last one, which may be a second old)
+/// the servers agree, elect and promote: one to four seconds in all.
+async fn is_replaced(choice: BackendChoice, topology: Topology, fault: Fault, effect: &str) {
+    let run = Run::new();
+    let Some(stack) = stack_of(&run, choice, tuned(topology)).await else { return };
+    let mut on = inject(&stack, fault, PONG, effect).await;
+    let takeover = on.taken_over().await;
+    let ms = takeover.at.since(on.injected_at) / 1_000_000;
+    eprintln!("{topology} on {choice:?}: {fault}, another primary after {ms} ms");
+    on.heal(&stack).await;
+    on.rejoins().await;
+    let primary = stack.redis_group().discovery().writable_primary(None, PATIENCE).await;
+    assert_eq!(primary, Ok(takeover.primary));
+    stack.stop().await.unwrap();
+}
+
+async fn sentinel_replaces_a_primary_that_crashed(choice: BackendChoice) {
+    is_replaced(choice, Topology::Sentinel, Fault::Crash, "connection refused").await;
+}
+
+async fn sentinel_replaces_a_primary_that_is_silent(choice: BackendChoice) {
+    is_replaced(choice, Topology::Sentinel, Fault::Pause, "no answer to PING").await;
+}
+
+async fn cluster_replaces_a_primary_that_crashed(choice: BackendChoice) {
+    is_replaced(choice, Topology::Cluster, Fault::Crash, "connection refused").await;
+}
+
+async fn cluster_replaces_a_primary_that_is_silent(choice: BackendChoice) {
+    is_replaced(choice, Topology::Cluster, Fault::Pause, "no answer to PING").await;
+}
+
+/// With settings as shipped, so that only the demand can have caused it.
+async fn hands_over_on_demand(choice: BackendChoice, topology: Topology, control: &str) {
+    let run = Run::new();
+    let Some(stack) = stack_of(&run, choice, as_shipped(topology)).await else { return };
+    let mut on = inject(&stack, Fault::Failover, control, "the primary hands over").await;
+    let takeover = on.taken_over().await;
+    let ms = takeover.at.since(on.injected_at) / 1_000_000;
+    eprintln!("{topology} on {choice:?}: handed over after {ms} ms");
+    on.rejoins().await;
+    on.heal(&stack).await;
+    stack.stop().await.unwrap();
+}
+
+async fn a_sentinel_hands_over_on_demand(choice: BackendChoice) {
+    hands_over_on_demand(choice, Topology::Sentinel, PONG).await;
+}
+
+async fn a_cluster_hands_over_on_demand(choice: BackendChoice) {
+    hands_over_on_demand(choice, Topology::Cluster, "answered with `+OK`").await;
+}
+
+async fn nobody_takes_over_when_all_crash(choice: BackendChoice) {
+    let run = Run::new();
+    let Some(stack) = run.stack(choice).await else { return };
+    for topology in [Topology::Sentinel, Topology::Cluster] {
+        stack.restart_redis(tuned(topology)).await.unwrap();
+        let mut on = inject(&stack, Fault::CrashAll, PONG, "connection refused").await;
+        for server in stack.redis_group().servers() {
+            assert_eq!(ping(server.address(), PATIENCE).await, Seen::Refused, "{topology}");
+        }
+        for sentinel in stack.redis_group().sentinels() {
+            assert_eq!(ping(sentinel.address(), PATIENCE).await, Seen::Answered, "{topology}");
+        }
+        // tidy: real wait, because what must not happen has a second and more to happen in.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(on.fault.takeover(), None, "{topology}");
+        on.heal(&stack).await;
+        let primary = stack.redis_group().discovery().writable_primary(None, PATIENCE).await;
+        let got = redis_command(primary.unwrap(), &format!("GET {KEY}")).await;
+        assert_eq!(got, "$-1", "{topology}: nobody kept anything");
+    }
+    stack.stop().await.unwrap();
+}
+
+async fn a_primary_takes_the_other_faults_of_a_server(choice: BackendChoice) {
+    let run = Run::new();
+    let Some(stack) = run.stack(choice).await else { return };
+    let none = "PING answered, 0 of somebody else's connections to PostgreSQL";
+    for topology in [Topology::Sentinel, Topology::Cluster] {
+        let mut seen = 0;
+        for (fault, control, effect) in [
+            (Fault::SlowServer, PONG, "PING answered after "),
+            (Fault::Cold, "answered with `$1`", "answered with `$-1`"),
+            (Fault::OutOfMemory, "answered with `+OK`", "-OOM"),
+            (Fault::DatabaseSlow, none, "connection refused, "),
+            (Fault::DatabaseConnections, none, "connection refused, 20 of somebody else's"),
+        ] {
+            stack.restart_redis(as_shipped(topology)).await.unwrap();
+            let mut on = inject(&stack, fault, control, effect).await;
+            on.heal(&stack).await;
+            seen += 1;
+        }
+        let others = [Fault::Crash, Fault::Pause, Fault::CrashAll, Fault::Failover];
+        let there = Fault::ALL.into_iter().filter(|it| topology.has(*it)).count();
+        assert_eq!(seen + others.len(), there, "{topology}: a fault has no case");
+    }
+    stack.stop().await.unwrap();
+}
+
+async fn a_sentinel_that_dies_unasked_is_told(choice: BackendChoice) {
+    let run = Run::new();
+    let Some(stack) = stack_of(&run, choice, as_shipped(Topology::Sentinel)).await else { return };
+    let pid = stack.redis_group().sentinels()[1].pid().unwrap();
+    let pid = nix::unistd::Pid::from_raw(pid.cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    eventually("the death is told", || !stack.unexpected_deaths().is_empty()).await;
+    let told = stack.unexpected_deaths();
+    assert!(told.len() == 1 && told[0].starts_with("sentinel-2: "), "{told:?}");
+    stack.stop().await.unwrap();
+}
