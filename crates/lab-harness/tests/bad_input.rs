@@ -12,6 +12,18 @@ fn wrong_usage_is_one_line_that_names_what_to_change() {
         (&["bench", "--fault", "outage"], "--fault: unknown fault `outage`"),
         (&["bench", "nightly"], "unknown campaign `nightly`"),
         (&["bench", "--deadline", "2h"], "slo.deadline"),
+        (
+            &["bench", "--variant", "redis-sentinel", "--profile", "quick"],
+            "variant `redis-sentinel` needs a fault phase of 60s (least_fault_phase), this one has 12s",
+        ),
+        (
+            &["bench", "failover", "--variant", "redis-cluster", "--fault", "reset"],
+            "variant `redis-cluster` runs on topology `cluster`, which does not have fault `reset`",
+        ),
+        (
+            &["bench", "--variant", "bounded-timeouts", "--fault", "failover"],
+            "runs on topology `single`, which does not have fault `failover`",
+        ),
         (&["bench", "--resume"], "--resume: no unfinished run"),
         (
             &["bench", "scale-out", "--profile", "smoke"],
