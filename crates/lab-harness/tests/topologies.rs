@@ -19,7 +19,7 @@ use lab_harness::{
     faults::{ArmedFault, Takeover},
     stack::{
         BackendChoice, Server, Stack,
-        probe::{Seen, ask_strings, ping},
+        probe::{Seen, ask, ask_strings, ping},
     },
 };
 
@@ -69,15 +69,10 @@ async fn stack_of(run: &Run, choice: BackendChoice, servers: RedisServers) -> Op
     Some(stack)
 }
 
-async fn role(address: SocketAddr) -> String {
-    // A primary tells three things of its role, a replica five, a sentinel two.
-    match redis_command(address, "ROLE").await.as_str() {
-        "*3" => "primary".to_owned(),
-        "*5" => "replica".to_owned(),
-        "*2" => "sentinel".to_owned(),
-        other => other.to_owned(),
-    }
-}
+/// How a primary, a replica and a sentinel begin to tell their roles: how many things they tell.
+const PRIMARY: &str = "*3";
+const REPLICA: &str = "*5";
+const SENTINEL: &str = "*2";
 
 async fn comes_up_whole_and_leaves_nothing(
     choice: BackendChoice,
@@ -90,10 +85,10 @@ async fn comes_up_whole_and_leaves_nothing(
     let mut roles = Vec::new();
     for server in group.servers().iter().chain(group.sentinels()) {
         assert!((20_000..30_000).contains(&server.address().port()), "{}", server.address());
-        roles.push(role(server.address()).await);
+        roles.push(redis_command(server.address(), "ROLE").await);
     }
     let count = |name: &str| roles.iter().filter(|it| *it == name).count();
-    assert_eq!(["primary", "replica", "sentinel"].map(count), n, "{roles:?}");
+    assert_eq!([PRIMARY, REPLICA, SENTINEL].map(count), n, "{roles:?}");
     assert_eq!(group.pids().unwrap().len(), n.iter().sum::<usize>());
     let primary = group.discovery().writable_primary(None, PATIENCE).await.unwrap();
     assert_eq!(redis_command(primary, &format!("SET {KEY} value")).await, "+OK");
@@ -196,15 +191,19 @@ impl Injected {
         assert_eq!(stack.unexpected_deaths(), Vec::<String>::new(), "the fault was asked for");
     }
 
-    /// Waits until the server that was gone is a replica of who took its place.
+    /// Waits until the server that was gone is a replica of who took its place. On the way there a
+    /// sentinel closes its connections, ours among them.
     async fn rejoins(&self) {
+        let replica = Seen::Replied(REPLICA.to_owned());
         let deadline = MonotonicNs::now().plus(PATIENCE);
         loop {
-            let role = role(self.subject).await;
-            if role == "replica" {
+            let seen = ask(self.subject, &["ROLE"], PATIENCE).await;
+            if seen == replica {
                 return;
             }
-            assert!(MonotonicNs::now() < deadline, "it is {role}");
+            assert!(MonotonicNs::now() < deadline, "its role: {seen}");
+            // tidy: real wait, because a real server takes its time.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
