@@ -17,7 +17,7 @@ use lab_core::{
 
 use super::{
     histograms::{Distribution, PhaseHistograms},
-    instances::{InstanceLines, by_instance},
+    instances::by_instance,
     pages::{Page, response_time_bounds, response_time_quantile, within},
     stalls::Stalls,
     statistics::{float, floor, fraction, nearest_rank, ratio},
@@ -242,7 +242,7 @@ pub fn sampled_enough(
     let n_database = count(&mut record.database.iter().map(|it| it.at_ms));
     let n_cpu = count(&mut record.cpu.iter().map(|it| it.at_ms));
     let mut instances = by_instance(&record.service);
-    instances.entry(1).or_insert_with(InstanceLines::default);
+    instances.entry(1).or_default();
     // One that joins is sampled from when it begins.
     let service = instances.into_iter().map(|(number, lines)| {
         let start_ms = lines.began_at_ms().map_or(figured.start_ms, |it| it.max(figured.start_ms));
@@ -266,7 +266,7 @@ pub fn sampled_enough(
             )]
             let allowed = (SAMPLES_SHARE_MIN * expected).floor() as u64;
             let n = n as u64;
-            (n < allowed).then(|| InvalidReason::SampledTooRarely { what, n, allowed })
+            (n < allowed).then_some(InvalidReason::SampledTooRarely { what, n, allowed })
         })
         .collect()
 }
