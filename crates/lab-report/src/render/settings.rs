@@ -1,18 +1,31 @@
 //! A variant's settings as TOML, without what is as shipped.
 
-use lab_core::{scenario::ResolvedVariant, settings::Settings};
+use lab_core::{
+    scenario::{ResolvedVariant, Topology},
+    settings::Settings,
+};
 use toml::Table;
 
 use super::RenderError;
 
-/// The settings of `variant` that differ from a service as commonly shipped; empty when none does.
+/// What a variant file says beside its settings about what the service runs on.
+const AROUND: [&str; 4] = ["topology", "topology_settings", "scale_out", "network"];
+
+/// What `variant` runs on, where that is not the usual, and its settings that differ from a service
+/// as commonly shipped; empty when nothing does.
 ///
 /// **Errors**: [`RenderError::Settings`].
 pub(super) fn own_settings(variant: &ResolvedVariant) -> Result<String, RenderError> {
     let write = || -> Result<String, toml::ser::Error> {
+        let mut around = Table::try_from(variant)?;
+        around.retain(|key, _| AROUND.contains(&key.as_str()));
+        if variant.topology == Topology::default() {
+            around.remove("topology");
+        }
         let table = Table::try_from(&variant.settings)?;
         let shipped = Table::try_from(Settings::default())?;
-        toml::to_string(&without_equals(&table, &shipped))
+        around.extend(without_equals(&table, &shipped));
+        toml::to_string(&around)
     };
     write().map_err(|source| RenderError::Settings { variant: variant.name.clone(), source })
 }
@@ -33,7 +46,10 @@ fn without_equals(table: &Table, other: &Table) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use lab_core::scenario::{Topology, TopologySettings};
+    use lab_core::{
+        scenario::{Network, TopologySettings},
+        units::PerSec,
+    };
 
     use super::*;
 
@@ -52,6 +68,18 @@ mod tests {
             hypothesis: "h".into(),
             settings: toml::from_str(settings).unwrap(),
         }
+    }
+
+    #[test]
+    fn what_a_variant_runs_on_stands_beside_its_settings() {
+        let base = variant("page_query = \"optimized\"");
+        let network = Some(Network { database_bytes_per_sec: PerSec::new(300_000.0).unwrap() });
+        let variant = ResolvedVariant { topology: Topology::Sentinel, network, ..base };
+        assert_eq!(
+            own_settings(&variant).unwrap(),
+            "page_query = \"optimized\"\ntopology = \"sentinel\"\n\n\
+             [network]\ndatabase_bytes_per_sec = 300000.0\n"
+        );
     }
 
     #[test]
