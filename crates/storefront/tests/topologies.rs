@@ -112,13 +112,17 @@ async fn the_service_follows_a_primary_that_the_sentinels_replaced() {
 
     let asked: Option<String> = ask(sentinel, &["SENTINEL", "FAILOVER", "redis"]).await;
     assert_eq!(asked.as_deref(), Some("OK"));
-    eventually("the service writes to the new primary", async || {
-        // Each call that the old one refuses is a reason to ask the sentinels.
-        let n_before = n_keys(replica).await;
-        let session = storefront.post("/sessions", json!({ "user": 42 })).await;
-        session.status == 201 && n_before < n_keys(replica).await
+    eventually("the service follows", async || {
+        // Each call that the old primary refuses is a reason to ask the sentinels. Until it is told
+        // that it is none any more it refuses nothing.
+        storefront.post("/sessions", json!({ "user": 42 })).await;
+        storefront.events().iter().any(|it| it == "primary_followed")
     })
     .await;
+    let n_before = n_keys(replica).await;
+    let session = storefront.post("/sessions", json!({ "user": 43 })).await;
+    assert_eq!((session.status, session.served_by.as_str()), (201, "redis"));
+    assert_eq!(n_keys(replica).await, n_before + 1, "the new primary has it");
     let me = storefront.get_me(&token).await;
     assert_eq!((me.status, me.json()), (200, json!({ "user": 41 })), "nobody was logged out");
     let followed = storefront.events().iter().filter(|it| *it == "primary_followed").count();
