@@ -26,7 +26,7 @@ async fn entered(stack: &Stack, storefront: &Storefront) -> (bool, bool) {
 #[tokio::test]
 async fn an_instance_enters_the_list_again_when_redis_is_back_and_falls_out_when_it_is_gone() {
     let Some(mut stack) = stack::start().await else { return };
-    let (entering, silent) = (stack.serve_entered().await, stack.serve(json!({})).await);
+    let (entering, silent) = (stack.serve_entered().await, stack.serve_beside(json!({})).await);
     eventually("it is in the list", async || entered(&stack, &entering).await == (true, true))
         .await;
     assert_eq!(entered(&stack, &silent).await, (false, false));
@@ -55,7 +55,8 @@ async fn a_session_opened_at_one_instance_is_known_at_another() {
     let Some(stack) = stack::start().await else { return };
     for store in ["redis", "signed_cookie", "database"] {
         let settings = json!({ "session": { "store": store } });
-        let (one, other) = (stack.serve(settings.clone()).await, stack.serve(settings).await);
+        let (one, other) =
+            (stack.serve_beside(settings.clone()).await, stack.serve_beside(settings).await);
         let session = one.post("/sessions", json!({ "user": 41 })).await;
         let token = session.json()["token"].as_str().unwrap().to_owned();
         let me = other.get_me(&token).await;
@@ -66,12 +67,12 @@ async fn a_session_opened_at_one_instance_is_known_at_another() {
 #[tokio::test]
 async fn a_connection_that_postgres_does_not_give_is_counted_and_other_errors_are_not() {
     let Some(mut stack) = stack::start().await else { return };
-    let storefront = stack.serve(json!({})).await;
+    let storefront = stack.serve_beside(json!({})).await;
     storefront.ready().await;
     assert_eq!(storefront.sample().await.connections_refused_total, 0);
     let admin = stack.admin().await;
     admin.batch_execute("ALTER ROLE storefront CONNECTION LIMIT 0").await.unwrap();
-    let limited = stack.serve(json!({})).await;
+    let limited = stack.serve_beside(json!({})).await;
     assert_eq!(limited.get("/products/5").await.status, 503);
     let refused = limited.sample().await.connections_refused_total;
     assert!(1 <= refused);

@@ -191,9 +191,21 @@ impl Stack {
         self.serve_config(self.config(settings)).await
     }
 
+    /// The same for one beside others: with a folder of its own for what it must not lose.
+    pub(crate) async fn serve_beside(&self, settings: Value) -> Storefront {
+        self.serve_config(self.config_beside(settings)).await
+    }
+
     /// The same for one that enters itself into the list of instances in Redis.
     pub(crate) async fn serve_entered(&self) -> Storefront {
-        self.serve_config(TargetConfig { registers: true, ..self.config(json!({})) }).await
+        let config = self.config_beside(json!({}));
+        self.serve_config(TargetConfig { registers: true, ..config }).await
+    }
+
+    fn config_beside(&self, settings: Value) -> TargetConfig {
+        let config = self.config(settings);
+        let state_path = self.directory.path().join(format!("state-{}", config.listen.port()));
+        TargetConfig { state_path, ..config }
     }
 
     async fn serve_config(&self, config: TargetConfig) -> Storefront {
