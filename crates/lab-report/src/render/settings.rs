@@ -17,8 +17,9 @@ const AROUND: [&str; 4] = ["topology", "topology_settings", "scale_out", "networ
 /// **Errors**: [`RenderError::Settings`].
 pub(super) fn own_settings(variant: &ResolvedVariant) -> Result<String, RenderError> {
     let write = || -> Result<String, toml::ser::Error> {
-        let mut around = Table::try_from(variant)?;
-        around.retain(|key, _| AROUND.contains(&key.as_str()));
+        let variant_table = Table::try_from(variant)?.into_iter();
+        let mut around: Table =
+            variant_table.filter(|(key, _)| AROUND.contains(&key.as_str())).collect();
         if variant.topology == Topology::default() {
             around.remove("topology");
         }
