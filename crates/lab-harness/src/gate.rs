@@ -2,15 +2,15 @@
 //! runs the stored result's cells again where no result is given.
 
 use std::{
-    env, fs,
+    env,
     num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use lab_core::{
-    artifact::summary::{self, CellSummary, Summary},
+    artifact::summary::{CellSummary, Summary},
     units::{LoadFactor, PerSec},
 };
 use tokio::process::Command;
@@ -36,9 +36,11 @@ pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let itself = gate_command(&report, args, &args.baseline).output().await;
     let itself = itself.context("run lab-report")?;
     if matches!(itself.status.code(), Some(2 | 4..) | None) {
-        bail_at_usage(&String::from_utf8_lossy(&itself.stderr))?;
+        let said = String::from_utf8_lossy(&itself.stderr);
+        let why = said.trim().trim_start_matches("lab-report: ");
+        return Err(anyhow!("--baseline: {why}")).at_exit(ExitCode::Usage);
     }
-    let baseline = read_summary(&args.baseline).at_exit(ExitCode::Usage)?;
+    let baseline = bench::read_summary(&args.baseline).at_exit(ExitCode::Usage)?;
     let out = run_folder(&baseline.campaign)?;
     let here = env::current_dir().context("find the current folder")?;
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
@@ -50,12 +52,6 @@ pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
         ExitCode::Done | ExitCode::Invalid => judge(&report, args, &out).await,
         other => Ok(other),
     }
-}
-
-fn bail_at_usage(stderr: &str) -> Result<()> {
-    let line = stderr.trim().trim_start_matches("lab-report: ").to_owned();
-    let refused: Result<()> = Err(anyhow::anyhow!("--baseline: {line}"));
-    refused.at_exit(ExitCode::Usage)
 }
 
 async fn judge(report: &Path, args: &GateArgs, result: &Path) -> Result<ExitCode> {
@@ -74,12 +70,6 @@ fn gate_command(report: &Path, args: &GateArgs, result: &Path) -> Command {
     command.arg("gate").arg("--baseline").arg(&args.baseline).arg("--result").arg(result);
     command.args(["--format", &args.format]).kill_on_drop(true);
     command
-}
-
-fn read_summary(path: &Path) -> Result<Summary> {
-    let path = if path.is_dir() { path.join(summary::FILE) } else { path.to_owned() };
-    let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))
 }
 
 /// Where the new run goes: beside what was built, and never over a result.
@@ -153,7 +143,7 @@ mod tests {
 
     fn committed() -> Summary {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/redis-outage");
-        read_summary(&folder).unwrap()
+        bench::read_summary(&folder).unwrap()
     }
 
     #[test]

@@ -35,15 +35,11 @@ fn main() -> ProcessExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Bench(args) => {
-            let cpus = CpuPlan::of_this_machine();
-            // Before the runtime starts its threads, which inherit it.
-            cpus.pin_this_thread().context("keep the lab off the database's processor")?;
+            let cpus = pinned()?;
             runtime()?.block_on(bench::run(&args, cpus))
         }
         Command::Gate(args) => {
-            let cpus = CpuPlan::of_this_machine();
-            // As for `bench`, which it may run.
-            cpus.pin_this_thread().context("keep the lab off the database's processor")?;
+            let cpus = pinned()?;
             runtime()?.block_on(gate::run(&args, cpus))
         }
         Command::List(ListArgs { json }) => {
@@ -67,6 +63,14 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(if cleaned.failures.is_empty() { ExitCode::Done } else { ExitCode::Internal })
         }
     }
+}
+
+/// Keeps the lab off the database's processor. To be called before the runtime starts its threads,
+/// which inherit it.
+fn pinned() -> Result<CpuPlan> {
+    let cpus = CpuPlan::of_this_machine();
+    cpus.pin_this_thread().context("keep the lab off the database's processor")?;
+    Ok(cpus)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

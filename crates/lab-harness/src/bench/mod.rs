@@ -25,10 +25,13 @@ mod target;
 mod timeline;
 mod trial;
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, anyhow};
-use lab_core::artifact::summary::Summary;
+use lab_core::artifact::summary::{self, Summary};
 
 pub(crate) use self::scenario_files::ScenarioFiles;
 use self::{
@@ -93,6 +96,11 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     Ok(code)
 }
 
+/// The figures of a campaign, from its `summary.json` or its folder. **Errors**: missing or damaged.
+pub(crate) fn read_summary(path: &Path) -> Result<Summary> {
+    if path.is_dir() { read_json(&path.join(summary::FILE)) } else { read_json(path) }
+}
+
 /// The analysis, which stands beside the lab. **Errors**: a program of the lab is not built.
 pub(crate) fn report_program() -> Result<PathBuf> {
     Ok(session::Binaries::find()?.lab_report)
@@ -113,7 +121,7 @@ async fn report(folder: ResultsFolder, ran: Result<Ending>, args: &BenchArgs) ->
         let stands = folder.finish(ending, holds_complete).at_exit(ExitCode::Storage)?;
         run::announce(&stands, ending);
         ran?;
-        let summary: Summary = read_json(&stands.join("summary.json"))?;
+        let summary = read_summary(&stands)?;
         return Ok(match ending {
             Ending::Partial => ExitCode::Interrupted,
             Ending::Complete => run::exit_code(&summary, args.require_met),

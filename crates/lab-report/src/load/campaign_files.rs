@@ -69,7 +69,12 @@ fn read_trial(folder: &Path) -> Result<CommittedTrial, ArtifactError> {
     Ok(CommittedTrial { view: TrialView { manifest, verdict, timeline, events }, histograms })
 }
 
-fn check_schema(path: PathBuf, got: &str, want: &'static str) -> Result<(), ArtifactError> {
+/// **Errors**: the file at `path` was written by another version.
+pub(super) fn check_schema(
+    path: PathBuf,
+    got: &str,
+    want: &'static str,
+) -> Result<(), ArtifactError> {
     if got == want {
         Ok(())
     } else {

@@ -1,11 +1,11 @@
 //! A stored `summary.json`, checked before anything is judged by it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lab_core::artifact::summary::{self, Summary};
 use serde_json::Value;
 
-use super::files::read_json;
+use super::{campaign_files::check_schema, files::read_json};
 use crate::{
     analysis::gate::{Inconsistent, check_sums},
     error::ArtifactError,
@@ -18,12 +18,12 @@ pub fn read_summary(path: &Path) -> Result<Summary, ArtifactError> {
     let path = if path.is_dir() { path.join(summary::FILE) } else { path.to_owned() };
     let value: Value = read_json(&path)?;
     let got = value.get("schema").and_then(Value::as_str).unwrap_or("none");
-    if got != summary::SCHEMA {
-        return Err(ArtifactError::Schema { got: got.to_owned(), want: summary::SCHEMA, path });
-    }
-    let not_json =
-        |source, path: &PathBuf| ArtifactError::Json { path: path.clone(), line: None, source };
-    let summary: Summary = serde_json::from_value(value).map_err(|it| not_json(it, &path))?;
+    check_schema(path.clone(), got, summary::SCHEMA)?;
+    let summary: Summary = serde_json::from_value(value).map_err(|source| ArtifactError::Json {
+        path: path.clone(),
+        line: None,
+        source,
+    })?;
     match check_sums(&summary) {
         Ok(()) => Ok(summary),
         Err(Inconsistent { cell, what }) => Err(ArtifactError::DoesNotAddUp { path, cell, what }),
