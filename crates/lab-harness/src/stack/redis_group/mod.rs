@@ -1,7 +1,7 @@
 //! The side of Redis: one server, or several that watch each other.
 //!
 //! A group is prepared once per run and started anew, empty, for every trial that needs it. How its
-//! servers find each other is in [`sentinel`] and [`cluster`]; how a client finds the primary among
+//! servers find each other is in `sentinel` and `cluster`; how a client finds the primary among
 //! them in [`discovery`]. Nothing here waits for a failover: that is what a trial is about.
 
 use std::{
