@@ -55,6 +55,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         step("fmt", || cargo(workspace, &["fmt", "--all", "--check"])),
         step("tidy", || tidy::run(workspace).map(|()| Verdict::Passed)),
         step("lint", || cargo(workspace, &clippy).and_then(|_| cargo(workspace, &benches))),
+        // Without tests, whose dependencies switch on features that a user's build does not have.
+        step("binaries", || cargo(workspace, &["check", "--workspace", "--bins"])),
         step("test", || test(workspace)),
         step("docs", || docs(workspace)),
         step("generated files", || {

@@ -133,6 +133,46 @@ fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
 }
 
 #[test]
+fn a_run_that_was_killed_and_resumed_has_the_cells_and_requests_of_one_that_was_not() {
+    let _guard = one_at_a_time();
+    let scratch = tempfile::tempdir().unwrap();
+    let [whole, cut] = ["whole", "cut"].map(|it| scratch.path().join(it));
+    let two = |out: &Path| Lab::smoke(out).args(&["--variant", "none"]);
+    let uninterrupted = two(&whole).run();
+    assert!(matches!(uninterrupted.code, 0 | 3), "{}", uninterrupted.stderr);
+    let mut run = two(&cut).start();
+    // Once between two trials, as near as can be, and once in the middle of one.
+    run.wait_for(": drain");
+    run.wait_for(": warmup");
+    run.signal(Signal::SIGKILL);
+    run.end();
+    let mut run = two(&cut).args(&["--resume"]).start();
+    run.wait_for(": fault");
+    run.signal(Signal::SIGKILL);
+    run.end();
+    let resumed = two(&cut).args(&["--resume"]).run();
+    assert!(matches!(resumed.code, 0 | 3), "{}", resumed.stderr);
+    let expected = requests(&whole);
+    assert!(expected.len() == 2 && expected.iter().all(|(_, it)| 600 < it.len()));
+    assert_eq!(expected, requests(&cut));
+    assert_eq!(leftovers(&scratch), Vec::<String>::new());
+}
+
+/// What each cell of a result was asked for: arrival, when it was due, and what it was about.
+fn requests(out: &Path) -> Vec<(String, Vec<(u32, u64, u32)>)> {
+    let cell = |name: &str| {
+        let trial = out.join(format!("trials/{name}/crash/rate-60/trial-000"));
+        let samples = decode_file(&fs::read(trial.join("samples.bin")).unwrap()).unwrap();
+        let mut requests: Vec<_> =
+            samples.iter().map(|it| (it.arrival, it.intended_at_ns, it.key)).collect();
+        requests.sort_unstable();
+        requests
+    };
+    let cells = summary(out).variants;
+    cells.iter().map(|it| (it.variant.clone(), cell(&it.variant))).collect()
+}
+
+#[test]
 fn a_storefront_that_dies_makes_the_trial_invalid_and_it_is_run_again() {
     let _guard = one_at_a_time();
     let scratch = tempfile::tempdir().unwrap();
