@@ -132,44 +132,45 @@ fn kill_9_in_any_phase_leaves_nothing_that_clean_does_not_remove() {
     assert!(!summary(&out).partial);
 }
 
+// Both variants of a trial number meet the same requests, so the one that was never cut short says
+// what the other must have been asked for.
 #[test]
-fn a_run_that_was_killed_and_resumed_has_the_cells_and_requests_of_one_that_was_not() {
+fn a_trial_that_was_killed_and_run_again_has_the_requests_of_one_that_was_not() {
     let _guard = one_at_a_time();
     let scratch = tempfile::tempdir().unwrap();
-    let [whole, cut] = ["whole", "cut"].map(|it| scratch.path().join(it));
-    let two = |out: &Path| Lab::smoke(out).args(&["--variant", "none"]);
-    let uninterrupted = two(&whole).run();
-    assert!(matches!(uninterrupted.code, 0 | 3), "{}", uninterrupted.stderr);
-    let mut run = two(&cut).start();
+    let out = scratch.path().join("out");
+    let two = || Lab::smoke(&out).args(&["--variant", "none"]);
+    let mut run = two().start();
     // Once between two trials, as near as can be, and once in the middle of one.
     run.wait_for(": drain");
     run.wait_for(": warmup");
     run.signal(Signal::SIGKILL);
     run.end();
-    let mut run = two(&cut).args(&["--resume"]).start();
+    let mut run = two().args(&["--resume"]).start();
     run.wait_for(": fault");
     run.signal(Signal::SIGKILL);
-    run.end();
-    let resumed = two(&cut).args(&["--resume"]).run();
+    let (_, said) = run.end();
+    let resumed = two().args(&["--resume"]).run();
     assert!(matches!(resumed.code, 0 | 3), "{}", resumed.stderr);
-    let expected = requests(&whole);
-    assert!(expected.len() == 2 && expected.iter().all(|(_, it)| 600 < it.len()));
-    assert_eq!(expected, requests(&cut));
+    let cells = summary(&out).variants;
+    assert_eq!(cells.iter().map(|it| it.n_trials).collect::<Vec<_>>(), [1, 1], "{cells:?}");
+    let [first, second] = ["bounded-timeouts", "none"].map(|it| requests(&out, it));
+    assert!(600 < first.len(), "{} requests", first.len());
+    assert_eq!(first, second);
+    // The control: one of the two was cut short, and only one.
+    let n_begun = |it: &str| said.matches(&format!("{it} crash rate-60 trial 0: warmup")).count();
+    assert_eq!(n_begun("bounded-timeouts") + n_begun("none"), 1, "{said}");
     assert_eq!(leftovers(&scratch), Vec::<String>::new());
 }
 
-/// What each cell of a result was asked for: arrival, when it was due, and what it was about.
-fn requests(out: &Path) -> Vec<(String, Vec<(u32, u64, u32)>)> {
-    let cell = |name: &str| {
-        let trial = out.join(format!("trials/{name}/crash/rate-60/trial-000"));
-        let samples = decode_file(&fs::read(trial.join("samples.bin")).unwrap()).unwrap();
-        let mut requests: Vec<_> =
-            samples.iter().map(|it| (it.arrival, it.intended_at_ns, it.key)).collect();
-        requests.sort_unstable();
-        requests
-    };
-    let cells = summary(out).variants;
-    cells.iter().map(|it| (it.variant.clone(), cell(&it.variant))).collect()
+/// What the trial of a variant was asked for: arrival, when it was due, and what it was about.
+fn requests(out: &Path, variant: &str) -> Vec<(u32, u64, u32)> {
+    let trial = out.join(format!("trials/{variant}/crash/rate-60/trial-000"));
+    let samples = decode_file(&fs::read(trial.join("samples.bin")).unwrap()).unwrap();
+    let mut requests: Vec<_> =
+        samples.iter().map(|it| (it.arrival, it.intended_at_ns, it.key)).collect();
+    requests.sort_unstable();
+    requests
 }
 
 #[test]
