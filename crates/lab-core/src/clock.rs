@@ -28,6 +28,11 @@ impl MonotonicNs {
             .expect("two readings of one boot are less than 292 years apart")
     }
 
+    /// Time from `earlier` to `self`; zero when `earlier` is the later one.
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
     /// This instant plus `delay`.
     #[must_use]
     pub fn plus(self, delay: Duration) -> Self {
@@ -48,6 +53,8 @@ mod tests {
     fn an_instant_before_the_origin_is_negative() {
         assert_eq!(MonotonicNs(5).since(MonotonicNs(8)), -3);
         assert_eq!(MonotonicNs(8).since(MonotonicNs(5)), 3);
+        assert_eq!(MonotonicNs(8).saturating_since(MonotonicNs(5)), Duration::from_nanos(3));
+        assert_eq!(MonotonicNs(5).saturating_since(MonotonicNs(8)), Duration::ZERO);
         assert_eq!(MonotonicNs(1).plus(Duration::from_micros(2)), MonotonicNs(2_001));
     }
 

@@ -18,6 +18,51 @@ pub struct Event {
     pub detail: BTreeMap<String, String>,
 }
 
+/// What a server that was killed read of its snapshot: the detail of a [`kind::SNAPSHOT_LOADED`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SnapshotLoaded {
+    /// Keys that are there again.
+    pub n_keys: u64,
+    /// Keys that were in the snapshot and whose time to live had ended.
+    pub n_expired: u64,
+    /// Reading the snapshot, in milliseconds, as the server itself tells.
+    pub load_ms: f64,
+    /// From the order to start until the server answered, in milliseconds: start of the process and
+    /// reading together.
+    pub restart_ms: f64,
+}
+
+impl SnapshotLoaded {
+    /// What an event says; `None`: it is of another kind, or not whole.
+    pub fn of(event: &Event) -> Option<Self> {
+        if event.kind != kind::SNAPSHOT_LOADED {
+            return None;
+        }
+        let count = |key: &str| event.detail.get(key)?.parse().ok();
+        let time =
+            |key: &str| event.detail.get(key)?.parse().ok().filter(|it: &f64| it.is_finite());
+        Some(Self {
+            n_keys: count("keys")?,
+            n_expired: count("keys_expired")?,
+            load_ms: time("load_ms")?,
+            restart_ms: time("restart_ms")?,
+        })
+    }
+
+    /// What the event says.
+    pub fn detail(self) -> BTreeMap<String, String> {
+        let Self { n_keys, n_expired, load_ms, restart_ms } = self;
+        [
+            ("keys", n_keys.to_string()),
+            ("keys_expired", n_expired.to_string()),
+            ("load_ms", load_ms.to_string()),
+            ("restart_ms", restart_ms.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+}
+
 /// The kinds of events that the lab and the storefront write and the analysis reads.
 pub mod kind {
     /// A phase began; `detail.phase` names it. Its `at_ms` is when the schedule says so.
@@ -32,6 +77,9 @@ pub mod kind {
     pub const FAULT_HEALED: &str = "fault_healed";
     /// The dependency answers again: the end of the fault window.
     pub const DEPENDENCY_READY: &str = "dependency_ready";
+    /// A server that was killed has read its snapshot and answers, where the variant restores one;
+    /// `detail` is a [`super::SnapshotLoaded`].
+    pub const SNAPSHOT_LOADED: &str = "snapshot_loaded";
     /// The servers of Redis have another primary that accepts writes, seen by a probe that asks them
     /// as a client would; `detail.primary` says where. When the *service* is back is another time.
     pub const FAILOVER_COMPLETED: &str = "failover_completed";
@@ -93,5 +141,26 @@ mod tests {
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(line, r#"{"at_ms":13000.5,"source":"lab","kind":"fault_injected"}"#);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn what_a_snapshot_gave_back_survives_its_event_and_half_of_it_is_nothing() {
+        let loaded =
+            SnapshotLoaded { n_keys: 20_113, n_expired: 4, load_ms: 61.0, restart_ms: 94.25 };
+        let mut event = Event {
+            at_ms: 25_094.25,
+            source: "lab".into(),
+            kind: kind::SNAPSHOT_LOADED.into(),
+            detail: loaded.detail(),
+        };
+        let line = serde_json::to_string(&event).unwrap();
+        assert!(line.contains(r#""keys":"20113""#), "{line}");
+        assert_eq!(SnapshotLoaded::of(&serde_json::from_str(&line).unwrap()), Some(loaded));
+        event.detail.insert("load_ms".into(), "NaN".into());
+        assert_eq!(SnapshotLoaded::of(&event), None);
+        event.detail.remove("load_ms");
+        assert_eq!(SnapshotLoaded::of(&event), None);
+        let other = Event { kind: kind::FAULT_HEALED.into(), detail: loaded.detail(), ..event };
+        assert_eq!(SnapshotLoaded::of(&other), None);
     }
 }

@@ -24,6 +24,10 @@ fn wrong_usage_is_one_line_that_names_what_to_change() {
             &["bench", "--variant", "bounded-timeouts", "--fault", "failover"],
             "runs on topology `single`, which does not have fault `failover`",
         ),
+        (
+            &["bench", "--variant", "warm-restore", "--fault", "crash,pause"],
+            "variant `warm-restore` restarts Redis from a snapshot (restore), and fault `pause` does not",
+        ),
         (&["bench", "--resume"], "--resume: no unfinished run"),
         (
             &["bench", "scale-out", "--profile", "smoke"],

@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 use lab::{Lab, kill, leftovers, one_at_a_time, read, summary};
 use lab_core::{
     artifact::raw::FinalCounts,
-    event::{Event, kind},
+    event::{Event, SnapshotLoaded, kind},
     outcome::Outcome,
     sample::decode_file,
 };
@@ -49,16 +49,41 @@ fn a_smoke_trial_leaves_every_artifact_and_every_request_has_one_outcome() {
     assert_eq!(leftovers(&scratch), Vec::<String>::new());
 }
 
-fn assert_fault_was_seen(cell: &Path) {
+fn events(cell: &Path) -> Vec<Event> {
     let text = fs::read_to_string(cell.join("events.jsonl")).unwrap();
-    let events: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn assert_fault_was_seen(cell: &Path) {
+    let events = events(cell);
     let at = |kind: &str| {
         let event = events.iter().find(|it| it.kind == kind);
-        event.unwrap_or_else(|| panic!("no {kind}:\n{text}")).at_ms
+        event.unwrap_or_else(|| panic!("no {kind}: {events:?}")).at_ms
     };
     assert!(at(kind::FAULT_INJECTED) <= at(kind::FAULT_CONFIRMED));
     assert!(at(kind::FAULT_CONFIRMED) < at(kind::FAULT_HEALED));
     assert!(at(kind::FAULT_HEALED) <= at(kind::DEPENDENCY_READY));
+}
+
+// The base is the control: it restarts empty, and tells of no snapshot.
+#[test]
+fn a_warm_restart_tells_what_it_read_of_its_snapshot() {
+    let _guard = one_at_a_time();
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let end = Lab::smoke(&out).args(&["--variant", "warm-restore"]).run();
+    assert!(end.code == 0 || end.code == 3, "{}: {}", end.code, end.stderr);
+    let of = |variant: &str| {
+        let cell = out.join(format!("trials/{variant}/crash/rate-60/trial-000"));
+        assert_fault_was_seen(&cell);
+        events(&cell).iter().find_map(SnapshotLoaded::of)
+    };
+    assert_eq!(of("bounded-timeouts"), None);
+    let loaded = of("warm-restore").unwrap();
+    // The most popular pages on which 0.95 of the reads fall are thousands, of 20,000 products.
+    assert!((1_000..=40_001).contains(&loaded.n_keys), "{loaded:?}");
+    assert!(loaded.load_ms <= loaded.restart_ms, "reading is a part of it: {loaded:?}");
+    assert_eq!(leftovers(&scratch), Vec::<String>::new());
 }
 
 #[test]

@@ -9,10 +9,10 @@ mod common;
 
 use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
-use common::{PATIENCE, Run, on_both_backends, query, redis_command};
+use common::{PATIENCE, Run, eventually, on_both_backends, query, redis_command};
 use lab_core::{
     clock::MonotonicNs,
-    scenario::{Fault, Topology},
+    scenario::{Fault, RedisServers, Topology},
 };
 use lab_harness::{
     faults::ArmedFault,
@@ -30,6 +30,8 @@ use tokio_postgres::NoTls;
 
 on_both_backends! {
     a_crash_refuses_connections_and_empties,
+    a_crash_with_a_snapshot_brings_back_what_was_in_it,
+    a_snapshot_that_was_not_read_is_no_restore,
     a_pause_is_silent_and_loses_nothing,
     a_slow_server_answers_late,
     a_cold_cache_answers_and_has_nothing,
@@ -54,6 +56,9 @@ on_both_backends! {
 const N_ENTRIES: usize = 2_000;
 /// Entries that were read.
 const N_HOT: usize = 250;
+
+/// A time to live that ends while a test waits, and not before a snapshot is taken.
+const BRIEF: Duration = Duration::from_secs(2);
 
 /// Puts entries of a page's size into Redis, `page:1` to `page:2000`, and reads the first 250 of
 /// them often. Their text does not shrink in a snapshot.
@@ -121,6 +126,51 @@ async fn a_crash_refuses_connections_and_empties(choice: BackendChoice) {
     let mut on = inject(&stack, Fault::Crash, PONG, "connection refused").await;
     on.heal(&stack).await;
     assert_eq!(on.command("GET page:1").await, "$-1");
+    stack.stop().await.unwrap();
+}
+
+/// Its negative control is the crash before it, and the restart at its end.
+async fn a_crash_with_a_snapshot_brings_back_what_was_in_it(choice: BackendChoice) {
+    let run = Run::new();
+    let Some(stack) = run.stack(choice).await else { return };
+    let (address, group) = (stack.redis_addr(), stack.redis_group());
+    fill(address).await;
+    let ends_at = MonotonicNs::now().plus(BRIEF);
+    let brief = format!("SET brief value PX {}", BRIEF.as_millis());
+    assert_eq!(redis_command(address, &brief).await, "+OK");
+    group.keep_snapshot().await.unwrap();
+    assert_eq!(redis_command(address, "SET late value").await, "+OK");
+    let mut on = inject(&stack, Fault::Crash, PONG, "connection refused").await;
+    eventually("a time to live ends", || ends_at < MonotonicNs::now()).await;
+    on.heal(&stack).await;
+    let load = group.snapshot_load().await.unwrap().unwrap();
+    assert_eq!((load.n_keys, load.n_expired), (N_ENTRIES as u64, 1));
+    assert!(load.took < PATIENCE, "{load:?}");
+    let all = on.command(&exists(1..=N_ENTRIES)).await;
+    assert_eq!(all, format!(":{N_ENTRIES}"));
+    assert_eq!(on.command("GET page:1").await, "$1200");
+    assert_eq!(on.command("EXISTS brief").await, ":0", "its time ran on while Redis was down");
+    assert_eq!(on.command("EXISTS late").await, ":0", "it is younger than the snapshot");
+
+    // The snapshot is no part of the next trial.
+    stack.restart_redis(RedisServers::default()).await.unwrap();
+    assert_eq!(on.command("DBSIZE").await, ":0");
+    assert_eq!(stack.redis_group().snapshot_load().await.unwrap(), None);
+    stack.stop().await.unwrap();
+}
+
+/// A trial that promises a warm restart and has a cold one must not pass for warm.
+async fn a_snapshot_that_was_not_read_is_no_restore(choice: BackendChoice) {
+    let run = Run::new();
+    let Some(stack) = run.stack(choice).await else { return };
+    let (address, group) = (stack.redis_addr(), stack.redis_group());
+    fill(address).await;
+    group.keep_snapshot().await.unwrap();
+    let mut on = inject(&stack, Fault::Crash, PONG, "connection refused").await;
+    std::fs::remove_file(stack.redis().log().with_file_name("dump.rdb")).unwrap();
+    on.heal(&stack).await;
+    let error = group.snapshot_load().await.unwrap_err().to_string();
+    assert!(error.contains("redis read no snapshot"), "{error}");
     stack.stop().await.unwrap();
 }
 

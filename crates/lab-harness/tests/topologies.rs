@@ -51,11 +51,11 @@ fn tuned(topology: Topology) -> RedisServers {
         Topology::Sentinel => TopologySettings { down_after: second, node_timeout: None },
         Topology::Cluster => TopologySettings { down_after: None, node_timeout: second },
     };
-    RedisServers { topology, settings }
+    RedisServers { topology, settings, ..RedisServers::default() }
 }
 
 fn as_shipped(topology: Topology) -> RedisServers {
-    RedisServers { topology, settings: TopologySettings::default() }
+    RedisServers { topology, ..RedisServers::default() }
 }
 
 /// A stack on which `servers` run; `None`, said so, when the backend is not to be had.

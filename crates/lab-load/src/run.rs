@@ -59,8 +59,8 @@ async fn carry_out(
     let start = start()?;
     crew.start_at(start);
     let pacer = Pacer::start(Arc::clone(crew), plan, start)?;
-    let until_start = start.since(MonotonicNs::now()).max(0).unsigned_abs();
-    let longest = Duration::from_nanos(until_start) + plan.duration + plan.give_up_after + SLACK;
+    let until_start = start.saturating_since(MonotonicNs::now());
+    let longest = until_start + plan.duration + plan.give_up_after + SLACK;
     tokio::select! {
         _ = crew.gate.wait() => {}
         error = recorder.failed() => return Err(error),

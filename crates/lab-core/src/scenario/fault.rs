@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// `SIGKILL`, and a restart with an empty memory. The kernel closes the sockets at once and
-    /// refuses new connections, on both backends: containers share the host's network, so no
-    /// network namespace goes away with the process.
+    /// `SIGKILL`, and a restart with an empty memory, or with a snapshot where the variant restores
+    /// one. The kernel closes the sockets at once and refuses new connections, on both backends:
+    /// containers share the host's network, so no network namespace goes away with the process.
     Crash,
     /// `SIGSTOP`, and `SIGCONT`. Sockets stay open, the kernel completes handshakes up to the
     /// backlog, and nothing answers.
@@ -175,6 +175,14 @@ impl Fault {
             | Self::CrashAll
             | Self::Failover => false,
         }
+    }
+
+    /// Whether Redis is killed, and comes back with nothing but what it kept on disk.
+    pub fn restarts_empty(self) -> bool {
+        matches!(
+            self,
+            Self::Crash | Self::CrashAll | Self::DatabaseSlow | Self::DatabaseConnections
+        )
     }
 
     /// The shortest fault phase that shows it: two sliding windows of the time to mitigate; a

@@ -7,6 +7,7 @@ mod campaign;
 mod fault;
 mod operator;
 mod profile;
+mod restore;
 mod scale_out;
 mod topology;
 mod variant;
@@ -15,9 +16,10 @@ pub use campaign::{Campaign, CampaignError, Database, Service, Slo, TopologyForb
 pub use fault::{Fault, FaultPhaseTooShort};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
+pub use restore::{NothingToRestore, Restore};
 pub use scale_out::{JoinsTooLate, Network, Registry, ScaleOut};
 pub use topology::{
-    FaultNotThere, RedisServers, Topology, TopologySettings, TopologySettingsError,
+    FaultNotThere, FaultRefused, RedisServers, Topology, TopologySettings, TopologySettingsError,
 };
 pub use variant::{
     CONTROL, ResolvedVariant, VariantError, VariantFile, VariantPhaseTooShort, resolve_variant,

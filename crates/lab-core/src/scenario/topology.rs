@@ -4,7 +4,10 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::fault::Fault;
+use super::{
+    fault::Fault,
+    restore::{NothingToRestore, Restore},
+};
 
 /// The servers behind the service. A variant names the one that it is about; the usual is
 /// [`Topology::Single`].
@@ -35,6 +38,17 @@ pub struct FaultNotThere {
     pub topology: Topology,
     /// The fault.
     pub fault: Fault,
+}
+
+/// Why a variant is not tried under a fault.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FaultRefused {
+    /// It cannot be made on those servers.
+    #[error(transparent)]
+    NotThere(#[from] FaultNotThere),
+    /// It leaves nothing to restore.
+    #[error(transparent)]
+    NothingToRestore(#[from] NothingToRestore),
 }
 
 impl Topology {
@@ -186,6 +200,30 @@ pub struct RedisServers {
     pub topology: Topology,
     /// What they are told.
     pub settings: TopologySettings,
+    /// What one that was killed starts with.
+    pub restore: Restore,
+}
+
+impl RedisServers {
+    /// Checks that `fault` can be made on these servers and shows what they are for. `variant` is for
+    /// the message.
+    ///
+    /// **Errors**: the topology does not have it, or there is nothing to restore after it.
+    pub fn check_fault(self, fault: Fault, variant: &str) -> Result<(), FaultRefused> {
+        let (variant, topology) = (variant.to_owned(), self.topology);
+        if !topology.has(fault) {
+            return Err(FaultNotThere { variant, topology, fault }.into());
+        }
+        if !self.restore.matters_under(fault) {
+            return Err(NothingToRestore { variant, fault }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether [`Self::check_fault`] is content.
+    pub fn have(self, fault: Fault) -> bool {
+        self.topology.has(fault) && self.restore.matters_under(fault)
+    }
 }
 
 #[cfg(test)]
@@ -204,6 +242,23 @@ mod tests {
             assert!(topology.has(Fault::Crash) && topology.has(Fault::Pause), "{topology}");
             assert_eq!(topology.has(Fault::Failover), topology.fails_over(), "{topology}");
             assert_eq!(topology.has(Fault::CrashAll), topology.fails_over(), "{topology}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_restored_where_redis_restarts_and_elsewhere_refused() {
+        let restoring = RedisServers { restore: Restore::Snapshot, ..RedisServers::default() };
+        for fault in Fault::ALL {
+            let there = restoring.check_fault(fault, "warm");
+            assert_eq!(there.is_ok(), restoring.have(fault), "{fault}");
+            let usual = RedisServers::default();
+            assert_eq!(usual.have(fault), Topology::Single.has(fault), "{fault}");
+        }
+        let had: Vec<Fault> = Fault::ALL.into_iter().filter(|it| restoring.have(*it)).collect();
+        assert_eq!(had, [Fault::Crash, Fault::DatabaseSlow, Fault::DatabaseConnections]);
+        let error = restoring.check_fault(Fault::Pause, "warm").unwrap_err().to_string();
+        for part in ["`warm`", "(restore)", "`pause`", "take one of them away"] {
+            assert!(error.contains(part), "{error}");
         }
     }
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     fault::Fault,
     operator::{FaultTooShort, OperatorAction, check_fault_length},
+    restore::Restore,
     scale_out::{JoinsTooLate, Network, Registry, ScaleOut, check_joins},
-    topology::{FaultNotThere, RedisServers, Topology, TopologySettings, TopologySettingsError},
+    topology::{FaultRefused, RedisServers, Topology, TopologySettings, TopologySettingsError},
 };
 use crate::{
     settings::{Settings, SettingsError},
@@ -43,6 +44,10 @@ pub struct VariantFile {
     /// What those servers are told beside what they ship with.
     #[serde(default)]
     pub topology_settings: TopologySettings,
+    /// What a server that was killed starts with. `None`: as its base; in the end
+    /// [`Restore::Empty`].
+    #[serde(default)]
+    pub restore: Option<Restore>,
     /// The shortest fault phase that shows it. `None`: that of its base, and in the end any.
     #[serde(default, with = "humantime_serde")]
     pub least_fault_phase: Option<Duration>,
@@ -79,6 +84,9 @@ pub struct ResolvedVariant {
     /// What those servers are told beside what they ship with.
     #[serde(default, skip_serializing_if = "is_as_shipped")]
     pub topology_settings: TopologySettings,
+    /// What a server that was killed starts with.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub restore: Restore,
     /// The shortest fault phase that shows it; `None`: any.
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub least_fault_phase: Option<Duration>,
@@ -87,6 +95,11 @@ pub struct ResolvedVariant {
     /// What an operator switches while the fault lasts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operator: Vec<OperatorAction>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_empty(restore: &Restore) -> bool {
+    *restore == Restore::Empty
 }
 
 fn is_as_shipped(settings: &TopologySettings) -> bool {
@@ -111,7 +124,8 @@ pub struct VariantPhaseTooShort {
 impl ResolvedVariant {
     /// What it needs on the side of Redis.
     pub fn redis_servers(&self) -> RedisServers {
-        RedisServers { topology: self.topology, settings: self.topology_settings }
+        let (topology, settings) = (self.topology, self.topology_settings);
+        RedisServers { topology, settings, restore: self.restore }
     }
 
     /// Checks that a fault phase of `fault` is as long as its author says that it must be.
@@ -148,15 +162,11 @@ impl ResolvedVariant {
         check_joins(&self.name, self.scale_out, fault)
     }
 
-    /// Checks that `fault` can be made on the servers of this variant.
+    /// Checks that `fault` can be made on the servers of this variant, and shows it.
     ///
-    /// **Errors**: its topology does not have it.
-    pub fn check_fault(&self, fault: Fault) -> Result<(), FaultNotThere> {
-        let (variant, topology) = (self.name.clone(), self.topology);
-        if topology.has(fault) {
-            return Ok(());
-        }
-        Err(FaultNotThere { variant, topology, fault })
+    /// **Errors**: as [`RedisServers::check_fault`].
+    pub fn check_fault(&self, fault: Fault) -> Result<(), FaultRefused> {
+        self.redis_servers().check_fault(fault, &self.name)
     }
 }
 
@@ -218,6 +228,17 @@ pub enum VariantError {
         /// The topology.
         topology: Topology,
     },
+    /// A snapshot of servers that replace each other.
+    #[error(
+        "scenarios/variants/{name}.toml: restore = \"snapshot\" needs topology `single`, got \
+         `{topology}`, whose servers fill each other"
+    )]
+    Restore {
+        /// The variant asked for.
+        name: String,
+        /// The topology.
+        topology: Topology,
+    },
     /// The settings parse and cannot work together.
     #[error("scenarios/variants/{name}.toml: {reason}")]
     Combination {
@@ -270,11 +291,8 @@ pub fn resolve_variant(
     topology_settings
         .validate(topology)
         .map_err(|reason| VariantError::TopologySettings { name: name.into(), reason })?;
-    if let Some(ScaleOut { registry: Registry::Redis, .. }) = scale_out
-        && topology != Topology::Single
-    {
-        return Err(VariantError::Registry { name: name.into(), topology });
-    }
+    let restore = chain.iter().find_map(|(_, file)| file.restore).unwrap_or_default();
+    check_single(name, topology, scale_out, restore)?;
     let least_fault_phase = chain.iter().find_map(|(_, file)| file.least_fault_phase);
     let file = chain[0].1.clone();
     if let Some(unknown) =
@@ -296,10 +314,31 @@ pub fn resolve_variant(
         scale_out,
         network,
         topology_settings,
+        restore,
         least_fault_phase,
         settings,
         operator: file.operator,
     })
+}
+
+/// **Errors**: something is asked for that only a single Redis has, and there are several.
+fn check_single(
+    name: &str,
+    topology: Topology,
+    scale_out: Option<ScaleOut>,
+    restore: Restore,
+) -> Result<(), VariantError> {
+    if topology == Topology::Single {
+        return Ok(());
+    }
+    let name = name.to_owned();
+    if scale_out.is_some_and(|it| it.registry == Registry::Redis) {
+        return Err(VariantError::Registry { name, topology });
+    }
+    match restore {
+        Restore::Empty => Ok(()),
+        Restore::Snapshot => Err(VariantError::Restore { name, topology }),
+    }
 }
 
 /// Writes every key of `upper` over `lower`, table by table.
@@ -404,6 +443,34 @@ mod tests {
         for part in ["variants/astray.toml", "topology_settings.down_after", "`cluster`"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_restored_as_by_the_nearest_that_says_so_and_by_one_server_only() {
+        let files = files(&[
+            ("none", ""),
+            ("warm", "base = \"none\"\nrestore = \"snapshot\""),
+            ("warm-too", "base = \"warm\""),
+            ("cold-again", "base = \"warm\"\nrestore = \"empty\""),
+            ("watched", "base = \"warm\"\ntopology = \"sentinel\""),
+        ]);
+        let restore = |name: &str| resolve_variant(name, &files).unwrap().redis_servers().restore;
+        let names = ["none", "warm", "warm-too", "cold-again"];
+        let [empty, snapshot] = [Restore::Empty, Restore::Snapshot];
+        assert_eq!(names.map(restore), [empty, snapshot, snapshot, empty]);
+        let warm = resolve_variant("warm", &files).unwrap();
+        assert!(warm.check_fault(Fault::Crash).is_ok());
+        let error = warm.check_fault(Fault::Pause).unwrap_err().to_string();
+        assert!(error.contains("`warm`") && error.contains("`pause`"), "{error}");
+        let error = resolve_variant("watched", &files).unwrap_err().to_string();
+        for part in ["variants/watched.toml", "restore", "`single`", "`sentinel`"] {
+            assert!(error.contains(part), "{error}");
+        }
+        let none = resolve_variant("none", &files).unwrap();
+        assert!(!serde_json::to_string(&none).unwrap().contains("restore"));
+        let misspelt = "title = \"t\"\nstrategy = []\nhypothesis = \"h\"\nrestore = \"backup\"";
+        let error = toml::from_str::<VariantFile>(misspelt).unwrap_err().to_string();
+        assert!(error.contains("`backup`") && error.contains("`snapshot`"), "{error}");
     }
 
     #[test]

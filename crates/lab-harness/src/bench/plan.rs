@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab_core::{
     artifact::manifest::Params,
-    scenario::{Fault, PhaseLengths, Topology},
+    scenario::{Fault, PhaseLengths, RedisServers},
     seed::Seed,
 };
 use rand::seq::SliceRandom;
@@ -32,9 +32,9 @@ pub(crate) struct Block {
 
 /// Blocks in the order in which they run: repetition by repetition, so that a slow drift of the
 /// machine meets every cell, and within a block the variants in an order drawn from the seed. Each
-/// variant has its topology in `topologies`; where that does not have a fault, there is no trial.
+/// variant has its servers in `servers`; where those do not have a fault, there is no trial.
 pub(crate) fn blocks(
-    topologies: &[Topology],
+    servers: &[RedisServers],
     faults: &[Fault],
     params: &[Params],
     n_trials: u32,
@@ -45,8 +45,8 @@ pub(crate) fn blocks(
     for trial in 0..n_trials {
         for &fault in faults {
             for params in params {
-                let there = |it: &usize| topologies[*it].has(fault);
-                let mut order: Vec<_> = (0..topologies.len()).filter(there).collect();
+                let there = |it: &usize| servers[*it].have(fault);
+                let mut order: Vec<_> = (0..servers.len()).filter(there).collect();
                 order.shuffle(&mut rng);
                 let trials = order
                     .into_iter()
@@ -82,7 +82,9 @@ pub(crate) fn expected_time(n_trials: usize, phases: &PhaseLengths) -> Duration 
 mod tests {
     use super::*;
 
-    const SIX: [Topology; 6] = [Topology::Single; 6];
+    fn six() -> [RedisServers; 6] {
+        [RedisServers::default(); 6]
+    }
 
     fn params(load_factor: f64) -> Params {
         Params {
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn every_cell_is_planned_once_per_repetition() {
         let blocks =
-            blocks(&SIX, &[Fault::Crash, Fault::Pause], &[params(0.7), params(1.5)], 3, Seed(1));
+            blocks(&six(), &[Fault::Crash, Fault::Pause], &[params(0.7), params(1.5)], 3, Seed(1));
         assert_eq!(blocks.len(), 2 * 2 * 3);
         for block in &blocks {
             let mut variants: Vec<_> = block.trials.iter().map(|it| it.variant).collect();
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_order_comes_from_the_seed() {
-        let order = |seed| blocks(&SIX, &[Fault::Crash], &[params(1.5)], 5, Seed(seed));
+        let order = |seed| blocks(&six(), &[Fault::Crash], &[params(1.5)], 5, Seed(seed));
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
     }

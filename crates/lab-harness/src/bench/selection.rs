@@ -6,7 +6,8 @@ use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Params,
     scenario::{
-        Campaign, Fault, FaultNotThere, PhaseOverrides, ResolvedVariant, Topology, resolve_variant,
+        Campaign, Fault, FaultRefused, PhaseOverrides, RedisServers, ResolvedVariant,
+        resolve_variant,
     },
     seed::Seed,
     units::PerSec,
@@ -86,8 +87,9 @@ impl Selection {
     /// The trials to run, in their order.
     pub(crate) fn blocks(&self, params: &[Params]) -> Vec<Block> {
         let campaign = &self.campaign;
-        let topologies: Vec<Topology> = self.variants.iter().map(|it| it.topology).collect();
-        blocks(&topologies, &campaign.faults, params, campaign.trials.get(), campaign.seed)
+        let servers: Vec<RedisServers> =
+            self.variants.iter().map(ResolvedVariant::redis_servers).collect();
+        blocks(&servers, &campaign.faults, params, campaign.trials.get(), campaign.seed)
     }
 
     /// The parameters of every cell, given C in requests per second.
@@ -123,17 +125,17 @@ impl Selection {
     }
 }
 
-/// A fault that was asked for by its flag must be there for every variant; of those that only the
+/// A fault that was asked for by its flag must suit every variant; of those that only the
 /// campaign lists, one is enough, and the others are left out.
 fn check_faults(
     variant: &ResolvedVariant,
     faults: &[Fault],
     asked_for: bool,
-) -> Result<(), FaultNotThere> {
-    let missing: Vec<FaultNotThere> =
+) -> Result<(), FaultRefused> {
+    let refused: Vec<FaultRefused> =
         faults.iter().filter_map(|it| variant.check_fault(*it).err()).collect();
-    let is_refused = asked_for || missing.len() == faults.len();
-    missing.into_iter().next().filter(|_| is_refused).map_or(Ok(()), Err)
+    let is_refused = asked_for || refused.len() == faults.len();
+    refused.into_iter().next().filter(|_| is_refused).map_or(Ok(()), Err)
 }
 
 /// Rates are offered in tenths of a request per second: finer digits of C are noise.

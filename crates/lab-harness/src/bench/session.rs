@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Environment,
-    scenario::{Fault, RedisServers},
+    scenario::{Fault, RedisServers, Restore},
     seed,
     target::TargetConfig,
     units::Ratio,
@@ -205,6 +205,9 @@ impl Session {
         }
         self.stack.restart_redis(servers).await.at_exit(ExitCode::Stack)?;
         target::run_command(self, "reset", config, folder).await?;
+        if servers.restore == Restore::Snapshot {
+            self.stack.redis_group().keep_snapshot().await.at_exit(ExitCode::Stack)?;
+        }
         // What the reset wrote must not be written back in the middle of the trial.
         tokio::task::spawn_blocking(nix::unistd::sync).await.context("write back dirty pages")
     }

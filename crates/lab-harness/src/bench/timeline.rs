@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use lab_core::{
     clock::MonotonicNs,
-    event::{Event, kind},
+    event::{Event, SnapshotLoaded, kind},
     scenario::{Phase, PhaseLengths},
 };
 use tokio::time::{Instant, sleep_until};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::sampling::to_ms;
 use crate::{
     faults::{ArmedFault, Confirmation, Takeover},
-    stack::Stack,
+    stack::{Stack, snapshot::SnapshotLoad},
 };
 
 /// The start of the schedule, on the machine's clock and on the runtime's.
@@ -116,11 +116,26 @@ async fn heal(
         completed.detail.insert("primary".into(), primary.to_string());
         events.push(completed);
     }
+    let ordered_at = MonotonicNs::now();
     let healed_at = fault.heal(stack).await?;
     events.push(origin.event(healed_at, kind::FAULT_HEALED));
     let confirmation = fault.confirm_healed(stack).await?;
     events.push(seen(origin, kind::DEPENDENCY_READY, &confirmation));
+    if let Some(load) = stack.redis_group().snapshot_load().await? {
+        let mut event = origin.event(healed_at, kind::SNAPSHOT_LOADED);
+        event.detail = loaded(load, healed_at.since(ordered_at)).detail();
+        events.push(event);
+    }
     Ok(())
+}
+
+fn loaded(load: SnapshotLoad, restart_ns: i64) -> SnapshotLoaded {
+    SnapshotLoaded {
+        n_keys: load.n_keys,
+        n_expired: load.n_expired,
+        load_ms: load.took.as_secs_f64() * 1e3,
+        restart_ms: to_ms(restart_ns),
+    }
 }
 
 fn seen(origin: Origin, kind: &str, confirmation: &Confirmation) -> Event {

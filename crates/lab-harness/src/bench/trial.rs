@@ -230,7 +230,7 @@ async fn measure<'a>(
         course
     };
     let (course, sampled) = tokio::join!(course, sampling);
-    let measured_ns = MonotonicNs::now().since(origin.monotonic).max(0).unsigned_abs();
+    let measured = MonotonicNs::now().saturating_since(origin.monotonic);
     let ((events, n_scheduled), mut unexpected_deaths) = match course? {
         Ok(whole) => (whole, Vec::new()),
         Err(death) => ((Vec::new(), 0), vec![death]),
@@ -247,7 +247,7 @@ async fn measure<'a>(
         queries_before,
         n_scheduled,
         origin,
-        measured: Duration::from_nanos(measured_ns),
+        measured,
         events,
         unexpected_deaths,
     })

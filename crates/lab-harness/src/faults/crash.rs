@@ -1,4 +1,4 @@
-//! Crash: SIGKILL, and a restart with an empty memory.
+//! Crash: SIGKILL, and a restart with an empty memory, or with the snapshot that was kept.
 
 use lab_core::clock::MonotonicNs;
 
@@ -18,6 +18,7 @@ impl Injection for Crash {
         *seen == Seen::Refused
     }
 
+    /// A server that reads a snapshot says `LOADING` and has not answered before it is through.
     async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {
         Ok(stack.redis().start().await?)
     }

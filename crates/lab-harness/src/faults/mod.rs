@@ -346,7 +346,7 @@ async fn timed(late: Duration, look: impl Future<Output = Seen>) -> Seen {
 }
 
 fn since(start: MonotonicNs) -> Duration {
-    Duration::from_nanos(MonotonicNs::now().since(start).max(0).unsigned_abs())
+    MonotonicNs::now().saturating_since(start)
 }
 
 /// What a new client meets that writes a key of its own, which is gone a second later.

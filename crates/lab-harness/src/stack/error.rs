@@ -84,6 +84,12 @@ pub enum StackError {
         /// What was seen instead.
         saw: String,
     },
+    /// A server was to start from a snapshot and did not.
+    #[error("{name} read no snapshot when it was started, although one was kept")]
+    NoSnapshot {
+        /// Which server.
+        name: &'static str,
+    },
     /// A verb that does not fit the state.
     #[error("{name} cannot be {verb}: it {state}")]
     WrongState {
@@ -125,6 +131,7 @@ impl StackError {
             | Self::NotReady { .. }
             | Self::RedisCommand { .. }
             | Self::NoPrimary { .. }
+            | Self::NoSnapshot { .. }
             | Self::WrongState { .. }
             | Self::SetUp { .. }
             | Self::NoVersion { .. } => ExitCode::Stack,

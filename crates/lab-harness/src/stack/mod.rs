@@ -24,6 +24,7 @@ pub mod process_server;
 pub mod redis;
 pub mod redis_group;
 pub mod server;
+pub mod snapshot;
 
 pub use choice::{Backend, BackendChoice};
 pub use error::StackError;
@@ -178,7 +179,7 @@ impl Stack {
     ///
     /// **Errors**: one does not end or start, or they do not find each other.
     pub async fn restart_redis(&self, servers: RedisServers) -> Result<MonotonicNs, StackError> {
-        let RedisServers { topology, settings } = servers;
+        let RedisServers { topology, settings, .. } = servers;
         if self.redis_group().topology() != topology {
             self.redis_group().remove().await?;
         }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path};
 /// Settings of the next start: those of the topology, and what a fault asks for. In the server's
 /// folder. Sentinel keeps its state there, and a server that is told its new role does so too.
 pub const SETTINGS_FILE: &str = "redis.conf";
-/// A snapshot, where a fault had one made. In the server's folder.
+/// A snapshot, where a fault or a variant had one made. In the server's folder.
 pub const SNAPSHOT_FILE: &str = "dump.rdb";
 /// What a node of a cluster knows of the others. In the server's folder.
 pub const NODES_FILE: &str = "nodes.conf";

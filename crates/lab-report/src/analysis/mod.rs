@@ -5,6 +5,7 @@
 
 pub mod amplification;
 pub mod effect;
+pub mod failover;
 pub mod gate;
 pub mod histograms;
 pub mod instances;
@@ -13,6 +14,7 @@ pub mod merge;
 pub mod pages;
 pub mod recovery;
 pub mod requests;
+pub mod restore;
 pub mod scaling;
 pub mod series;
 pub mod service;

@@ -7,10 +7,11 @@ use lab_core::{
 
 use super::{
     found::{self, Word},
+    numbers,
     ranking::{cell_key, group_label, group_title},
-    view::CampaignView,
+    view::{CampaignView, CellView},
 };
-use crate::analysis::effect::base_of;
+use crate::analysis::{effect::base_of, restore::Restored};
 
 /// What stands over the table of claims.
 pub(super) const TITLE: &str = "What the strategy claimed, and what was found";
@@ -76,6 +77,8 @@ pub(super) struct FoundCell {
     pub(super) word: Word,
     /// The figures.
     pub(super) sentence: String,
+    /// What Redis had again from its snapshot, where it restored one.
+    pub(super) restored: Option<String>,
 }
 
 /// Stands for the claim of an id that is no row of the strategy.
@@ -154,6 +157,7 @@ pub(super) fn of_variant<'a>(view: &'a CampaignView, variant: &str) -> Option<Va
                 key: cell_key(cell),
                 word: found::word(&trials.effect)?,
                 sentence: found::sentence((cell, trials), base),
+                restored: restored(trials),
             })
         })
         .collect();
@@ -167,4 +171,24 @@ pub(super) fn of_variant<'a>(view: &'a CampaignView, variant: &str) -> Option<Va
         base: resolved.base.as_deref(),
         found,
     })
+}
+
+/// What Redis had again from its snapshot, in one sentence without its full stop; `None`: it
+/// restored none.
+fn restored(trials: &CellView) -> Option<String> {
+    let valid = trials.trials.iter().filter(|it| it.verdict.valid);
+    let restored = Restored::of(valid.map(|it| it.events.as_slice()))?;
+    let Restored { n_trials, n_keys, n_expired, load_ms, restart_ms, load_s_per_million } =
+        restored;
+    let basis =
+        if n_trials == 1 { "one trial".into() } else { format!("medians of {n_trials} trials") };
+    Some(format!(
+        "Restored: {} keys, {} more had expired; read in {}, which is {} s per million, and {} from the \
+         order to start to the first answer ({basis})",
+        numbers::three_digits(n_keys),
+        numbers::three_digits(n_expired),
+        numbers::milliseconds(load_ms),
+        numbers::three_digits(load_s_per_million),
+        numbers::milliseconds(restart_ms)
+    ))
 }

@@ -104,11 +104,13 @@ pub(super) fn claims_part(of: &VariantClaims<'_>) -> String {
 }
 
 fn found_item(found: &FoundCell) -> String {
+    let restored = found.restored.as_ref().map_or_else(String::new, |it| format!(" {it}."));
     format!(
-        "<li><a href=\"#{}\">{}</a>: {}. {}.</li>\n",
+        "<li><a href=\"#{}\">{}</a>: {}. {}.{}</li>\n",
         escape(&found.key),
         escape(&found.cell),
         word_span(&found.word),
-        escape(&found.sentence)
+        escape(&found.sentence),
+        escape(&restored)
     )
 }

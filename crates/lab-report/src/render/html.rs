@@ -5,7 +5,7 @@ use lab_core::artifact::summary::CellSummary;
 use super::{
     RenderError, claims,
     claims_html::{claims_part, claims_section},
-    facts, found,
+    facts, failover, found,
     heat::{self, Figure, HeatMap},
     numbers,
     plots::{
@@ -34,6 +34,7 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
     let sweeps = sweep::sweeps(view);
     let maps = heat::heat_maps(view);
     let scalings = scaling::scalings(view);
+    let failovers = failover::table(view);
     let title = escape(&summary.campaign);
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -50,6 +51,7 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
         ("faults", heat::TITLE, !maps.is_empty()),
         ("instances", scaling::TITLE, !scalings.is_empty()),
         ("goodput-by-load", sweep::TITLE, !sweeps.is_empty()),
+        ("servers-back", failover::TITLE, failovers.is_some()),
     ];
     html.push_str(&navigation(view, &groups, &comparisons));
     html.push_str("<main>\n");
@@ -60,6 +62,7 @@ pub(super) fn page(view: &CampaignView, plots: &Plots) -> Result<String, RenderE
     for group in &groups {
         html.push_str(&group_section(view, group, plots));
     }
+    html.push_str(&failovers.map_or_else(String::new, failover_section));
     for variant in view.variants() {
         html.push_str(&variant_section(view, variant, plots)?);
     }
@@ -226,6 +229,15 @@ fn scalings_section(scalings: &[Scaling], plots: &Plots) -> String {
     }
     html.push_str("</section>\n");
     html
+}
+
+fn failover_section(table: (Vec<String>, Vec<Vec<String>>)) -> String {
+    format!(
+        "<section id=\"servers-back\">\n<h2>{}</h2>\n<p>{}.</p>\n{}</section>\n",
+        failover::TITLE,
+        code_spans(failover::NOTE),
+        variants_table(table)
+    )
 }
 
 /// A table whose rows begin with the name of a variant, and whose other columns are numbers.

@@ -3,7 +3,7 @@
 use lab_core::artifact::summary::{CellSummary, Summary};
 
 use super::{
-    claims, facts, found,
+    claims, facts, failover, found,
     heat::{self, Figure},
     plots::{
         Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name,
@@ -47,6 +47,7 @@ pub(super) fn report(view: &CampaignView, plots: &Plots) -> String {
         text.push_str(&format!("\n![Variants under {}](plots/{comparison}.svg)\n\n", group.title));
         text.push_str(&plot_links(&group, plots));
     }
+    text.push_str(&failovers(view));
     text.push_str("\n## Each variant: claimed, expected, found\n");
     for variant in view.variants() {
         text.push_str(&variant_part(view, variant));
@@ -184,6 +185,12 @@ fn scaling_plots(view: &CampaignView) -> String {
     text
 }
 
+/// The table of when the servers are back, or nothing where no server can take over.
+fn failovers(view: &CampaignView) -> String {
+    let Some(table) = failover::table(view) else { return String::new() };
+    format!("\n## {}\n\n{}.\n\n{}", failover::TITLE, failover::NOTE, variants_table(table))
+}
+
 /// A table whose rows begin with the name of a variant, and whose other columns are numbers.
 fn variants_table((head, rows): (Vec<String>, Vec<Vec<String>>)) -> String {
     let mut text =
@@ -215,8 +222,9 @@ fn variant_part(view: &CampaignView, variant: &str) -> String {
     };
     text.push_str(&format!("- Found, against [`{base}`](#{base}) on the same arrivals:\n"));
     for found in &of.found {
+        let restored = found.restored.as_ref().map_or_else(String::new, |it| format!(" {it}."));
         text.push_str(&format!(
-            "  - {}: **{}**. {}.\n",
+            "  - {}: **{}**. {}.{restored}\n",
             found.cell, found.word.text, found.sentence
         ));
     }

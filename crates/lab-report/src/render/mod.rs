@@ -12,6 +12,7 @@ mod distribution;
 mod distribution_plot;
 mod enlarged;
 mod facts;
+mod failover;
 mod found;
 mod frame;
 mod gate;

@@ -9,7 +9,7 @@ use toml::Table;
 use super::RenderError;
 
 /// What a variant file says beside its settings about what the service runs on.
-const AROUND: [&str; 4] = ["topology", "topology_settings", "scale_out", "network"];
+const AROUND: [&str; 5] = ["topology", "topology_settings", "restore", "scale_out", "network"];
 
 /// What `variant` runs on, where that is not the usual, and its settings that differ from a service
 /// as commonly shipped; empty when nothing does.
@@ -48,7 +48,7 @@ fn without_equals(table: &Table, other: &Table) -> Table {
 #[cfg(test)]
 mod tests {
     use lab_core::{
-        scenario::{Network, TopologySettings},
+        scenario::{Network, Restore, TopologySettings},
         units::PerSec,
     };
 
@@ -61,6 +61,7 @@ mod tests {
             scale_out: None,
             network: None,
             topology_settings: TopologySettings::default(),
+            restore: Restore::Empty,
             least_fault_phase: None,
             name: "x".into(),
             title: "t".into(),
@@ -81,6 +82,12 @@ mod tests {
             "page_query = \"optimized\"\ntopology = \"sentinel\"\n\n\
              [network]\ndatabase_bytes_per_sec = 300000.0\n"
         );
+    }
+
+    #[test]
+    fn a_variant_that_restores_a_snapshot_says_so() {
+        let variant = ResolvedVariant { restore: Restore::Snapshot, ..variant("") };
+        assert_eq!(own_settings(&variant).unwrap(), "restore = \"snapshot\"\n");
     }
 
     #[test]

@@ -295,6 +295,41 @@ fn where_more_instances_do_not_carry_more_with_redis_up_the_report_says_so() {
     assert!(!report.contains("Why not just add servers?"));
 }
 
+#[test]
+fn where_another_server_can_take_over_the_report_tells_servers_from_service() {
+    let files = render_campaign(&testing::campaign_with_failovers()).unwrap();
+    let (page, report) = (text(&files, "report.html"), text(&files, "report.md"));
+    let start = report.find("## When the servers are back, and when the service is").unwrap();
+    let rows: Vec<&str> =
+        report[start..].lines().filter(|it| it.starts_with('|')).take(4).collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    | variant | under | by the rule | new primary accepts writes after | service follows, after that | to mitigate | trials |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: |
+    | [`bounded-timeouts`](#bounded-timeouts) | crash, load factor 1.5 | 31 to 32 s | 3.1 s (in 2 of 3) | 300 ms (in 2 of 3) | – | 3 |
+    | [`circuit-breaker`](#circuit-breaker) | crash, load factor 1.5 | 16 to 17 s | 6.1 s | – | – | 3 |
+    ");
+    assert!(page.contains("<a href=\"#servers-back\">"));
+    assert!(page.contains("<section id=\"servers-back\">") && page.contains("<td>31 to 32 s</td>"));
+    assert!(report.contains("`docs/method.md`") && page.contains("<code>docs/method.md</code>"));
+    let alone = render_campaign(&testing::campaign()).unwrap();
+    assert!(!text(&alone, "report.md").contains("When the servers are back"));
+    assert!(!text(&alone, "report.html").contains("servers-back"));
+}
+
+#[test]
+fn a_variant_that_restores_a_snapshot_says_how_much_and_how_long() {
+    let files = render_campaign(&testing::campaign_with_snapshots()).unwrap();
+    // Worked by hand: 61 ms for 20,012 keys are 3.048 s for a million.
+    let says = "Restored: 20,000 keys, 12 more had expired; read in 61 ms, which is 3.05 s per \
+                million, and 96 ms from the order to start to the first answer (medians of 3 trials).";
+    for path in ["report.md", "report.html"] {
+        assert_eq!(text(&files, path).matches(says).count(), 1, "{path}");
+    }
+    assert!(text(&files, "report.html").contains("restore = &quot;snapshot&quot;"));
+    let alone = text(&render_campaign(&testing::campaign()).unwrap(), "report.md");
+    assert!(!alone.contains("Restored:"));
+}
+
 /// What follows each `before` in `text`, up to `after`.
 fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
     text.split(before).skip(1).filter_map(|it| it.split(after).next()).collect()

@@ -14,10 +14,19 @@ pub(super) async fn send<T: FromRedisValue>(
     address: SocketAddr,
     words: &[&str],
 ) -> Result<T, StackError> {
+    send_patiently(address, words, PATIENCE).await
+}
+
+/// As [`send`], where the answer may take `patience`.
+pub(in crate::stack) async fn send_patiently<T: FromRedisValue>(
+    address: SocketAddr,
+    words: &[&str],
+    patience: Duration,
+) -> Result<T, StackError> {
     let answer = async {
         let limits = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
+            .set_response_timeout(Some(patience));
         let client = Client::open(format!("redis://{address}/"))?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&limits).await?;
         let mut command = Cmd::new();
@@ -34,7 +43,7 @@ pub(super) async fn send<T: FromRedisValue>(
 }
 
 /// The value of `field` in what `INFO`, or `CLUSTER INFO`, tells.
-pub(super) fn field<'a>(told: &'a str, field: &str) -> Option<&'a str> {
+pub(in crate::stack) fn field<'a>(told: &'a str, field: &str) -> Option<&'a str> {
     told.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).map(str::trim)
 }
 

@@ -7,7 +7,7 @@
 use std::{
     future::Future,
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -24,9 +24,10 @@ use super::{
     error::StackError,
     install,
     server::{self, Kind, Layout, RedisProcess, Server},
+    snapshot::{self, SnapshotLoad},
 };
 
-mod client;
+pub(super) mod client;
 mod cluster;
 pub mod discovery;
 mod sentinel;
@@ -59,6 +60,8 @@ pub struct RedisGroup {
     sentinels: Vec<Server>,
     /// Index of the server that faults act on.
     subject: AtomicUsize,
+    /// Whether the subject was told to keep a snapshot since it was last started empty.
+    keeps_snapshot: AtomicBool,
 }
 
 impl RedisGroup {
@@ -105,6 +108,7 @@ impl RedisGroup {
             bus_ports: bus_ports.to_vec(),
             sentinels: prepare(Kind::Sentinel, &SENTINEL_NAMES, watchers).await?,
             subject: AtomicUsize::new(0),
+            keeps_snapshot: AtomicBool::new(false),
         })
     }
 
@@ -117,6 +121,7 @@ impl RedisGroup {
         settings: TopologySettings,
     ) -> Result<MonotonicNs, StackError> {
         self.subject.store(0, Relaxed);
+        self.keeps_snapshot.store(false, Relaxed);
         match self.topology {
             Topology::Single => self.subject().restart_cold().await,
             Topology::Sentinel => sentinel::restart_cold(self, settings).await,
@@ -177,6 +182,27 @@ impl RedisGroup {
             sleep(LOOK_INTERVAL).await;
         }
         Err(StackError::NoPrimary { saw })
+    }
+
+    /// Has the subject keep what it has now: its next start finds it again, until the next start of
+    /// the group, which is an empty one.
+    ///
+    /// **Errors**: it does not take the command, or cannot write.
+    pub async fn keep_snapshot(&self) -> Result<(), StackError> {
+        snapshot::save(self.subject()).await?;
+        self.keeps_snapshot.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// What the subject, which was killed and answers again, read of the snapshot that it kept;
+    /// `None`: it was not told to keep one.
+    ///
+    /// **Errors**: it kept one and did not read it.
+    pub async fn snapshot_load(&self) -> Result<Option<SnapshotLoad>, StackError> {
+        if !self.keeps_snapshot.load(Relaxed) {
+            return Ok(None);
+        }
+        snapshot::last_load(self.subject()).await.map(Some)
     }
 
     /// Whom a client asks for the primary.

@@ -2,10 +2,11 @@
 
 use lab_core::{
     artifact::{manifest::ControlPoint, summary::CellSummary},
-    scenario::Fault,
+    event::{Event, SnapshotLoaded, kind},
+    scenario::{Fault, Restore, Topology},
 };
 
-use super::{CampaignView, CellView, campaign, compare};
+use super::{CampaignView, CellView, campaign, compare, event};
 
 /// The same campaign with the cells under the crash once more at a load factor of 10, where `none`
 /// has fallen to nothing and the others deliver half of what they did.
@@ -85,5 +86,53 @@ pub(in crate::render) fn campaign_with_instances(ratio: f64) -> CampaignView {
         view.cells.push(trials);
     }
     compare(&view.summary.variants, &mut view.cells);
+    view
+}
+
+/// The same campaign where `bounded-timeouts` runs on sentinels as shipped, whose replica takes over
+/// in two of three trials, and `circuit-breaker` on a cluster, whose replica takes over in all.
+pub(in crate::render) fn campaign_with_failovers() -> CampaignView {
+    let mut view = campaign();
+    for (cell, trials) in view.summary.variants.iter_mut().zip(&mut view.cells) {
+        let topology = match cell.variant.as_str() {
+            "bounded-timeouts" => Topology::Sentinel,
+            "circuit-breaker" => Topology::Cluster,
+            _ => continue,
+        };
+        cell.topology = topology;
+        for (number, trial) in (0..).zip(&mut trials.trials) {
+            trial.manifest.variant.topology = topology;
+            let later_ms = 100.0 * f64::from(number);
+            if topology == Topology::Sentinel && number < 2 {
+                trial.events.push(event(16_002.0 + later_ms, kind::FAILOVER_COMPLETED));
+                let followed = event(16_102.0 + 3.0 * later_ms, kind::PRIMARY_FOLLOWED);
+                trial.events.push(Event { source: "storefront".into(), ..followed });
+            } else if topology == Topology::Cluster {
+                trial.events.push(event(19_002.0 + later_ms, kind::FAILOVER_COMPLETED));
+            }
+        }
+    }
+    view
+}
+
+/// The same campaign where `circuit-breaker` restores some 20,000 keys from a snapshot.
+pub(in crate::render) fn campaign_with_snapshots() -> CampaignView {
+    let mut view = campaign();
+    for (cell, trials) in view.summary.variants.iter().zip(&mut view.cells) {
+        for (number, trial) in (0..).zip(&mut trials.trials) {
+            if cell.variant != "circuit-breaker" {
+                continue;
+            }
+            trial.manifest.variant.restore = Restore::Snapshot;
+            let loaded = SnapshotLoaded {
+                n_keys: 20_000,
+                n_expired: 12,
+                load_ms: 60.0 + f64::from(number),
+                restart_ms: 95.0 + f64::from(number),
+            };
+            let event = event(25_140.0, kind::SNAPSHOT_LOADED);
+            trial.events.push(Event { detail: loaded.detail(), ..event });
+        }
+    }
     view
 }
