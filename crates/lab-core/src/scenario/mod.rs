@@ -16,9 +16,7 @@ pub use fault::{Fault, FaultPhaseTooShort};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
 pub use scale_out::{JoinsTooLate, Network, Registry, ScaleOut};
-pub use topology::{
-    FaultNotThere, RedisServers, Topology, TopologySettings, TopologySettingsError,
-};
+pub use topology::{FaultNotThere, Servers, Topology, TopologySettings, TopologySettingsError};
 pub use variant::{
     CONTROL, ResolvedVariant, VariantError, VariantFile, VariantPhaseTooShort, resolve_variant,
 };

@@ -8,7 +8,7 @@ use super::{
     fault::Fault,
     operator::{FaultTooShort, OperatorAction, check_fault_length},
     scale_out::{JoinsTooLate, Network, Registry, ScaleOut, check_joins},
-    topology::{FaultNotThere, RedisServers, Topology, TopologySettings, TopologySettingsError},
+    topology::{FaultNotThere, Servers, Topology, TopologySettings, TopologySettingsError},
 };
 use crate::{
     settings::{Settings, SettingsError},
@@ -109,9 +109,9 @@ pub struct VariantPhaseTooShort {
 }
 
 impl ResolvedVariant {
-    /// What it needs on the side of Redis.
-    pub fn redis_servers(&self) -> RedisServers {
-        RedisServers { topology: self.topology, settings: self.topology_settings }
+    /// The servers that it needs.
+    pub fn servers(&self) -> Servers {
+        Servers { topology: self.topology, settings: self.topology_settings }
     }
 
     /// Checks that a fault phase of `fault` is as long as its author says that it must be.
@@ -218,6 +218,17 @@ pub enum VariantError {
         /// The topology.
         topology: Topology,
     },
+    /// Its network has one way to the database, its topology has two.
+    #[error(
+        "scenarios/variants/{name}.toml: [network] narrows the way to one PostgreSQL, topology \
+         `{topology}` has two; take one of them away"
+    )]
+    Network {
+        /// The variant asked for.
+        name: String,
+        /// The topology.
+        topology: Topology,
+    },
     /// The settings parse and cannot work together.
     #[error("scenarios/variants/{name}.toml: {reason}")]
     Combination {
@@ -270,11 +281,7 @@ pub fn resolve_variant(
     topology_settings
         .validate(topology)
         .map_err(|reason| VariantError::TopologySettings { name: name.into(), reason })?;
-    if let Some(ScaleOut { registry: Registry::Redis, .. }) = scale_out
-        && topology != Topology::Single
-    {
-        return Err(VariantError::Registry { name: name.into(), topology });
-    }
+    check_topology_fits(name, topology, scale_out, network)?;
     let least_fault_phase = chain.iter().find_map(|(_, file)| file.least_fault_phase);
     let file = chain[0].1.clone();
     if let Some(unknown) =
@@ -300,6 +307,24 @@ pub fn resolve_variant(
         settings,
         operator: file.operator,
     })
+}
+
+/// **Errors**: a list of instances or a network that the servers of `topology` have no place for.
+fn check_topology_fits(
+    name: &str,
+    topology: Topology,
+    scale_out: Option<ScaleOut>,
+    network: Option<Network>,
+) -> Result<(), VariantError> {
+    if let Some(ScaleOut { registry: Registry::Redis, .. }) = scale_out
+        && topology != Topology::Single
+    {
+        return Err(VariantError::Registry { name: name.into(), topology });
+    }
+    if network.is_some() && topology.has_database_replica() {
+        return Err(VariantError::Network { name: name.into(), topology });
+    }
+    Ok(())
 }
 
 /// Writes every key of `upper` over `lower`, table by table.
@@ -381,11 +406,15 @@ mod tests {
                 "listed",
                 "base = \"watched\"\n[scale_out]\njoins_after = \"1s\"\nregistry = \"redis\"",
             ),
+            (
+                "narrow",
+                "base = \"none\"\ntopology = \"replica\"\n[network]\ndatabase_bytes_per_sec = 9",
+            ),
         ]);
         let seconds = Duration::from_secs;
         let tuned = resolve_variant("tuned", &files).unwrap();
-        assert_eq!(tuned.redis_servers().topology, Topology::Sentinel);
-        assert_eq!(tuned.redis_servers().settings.down_after(), seconds(1));
+        assert_eq!(tuned.servers().topology, Topology::Sentinel);
+        assert_eq!(tuned.servers().settings.down_after(), seconds(1));
         assert_eq!(tuned.check_least_fault_phase(seconds(60)), Ok(()));
         let error = tuned.check_least_fault_phase(seconds(12)).unwrap_err().to_string();
         for part in ["`tuned`", "60s", "12s", "--profile", "least_fault_phase"] {
@@ -394,12 +423,14 @@ mod tests {
         let sooner = resolve_variant("sooner", &files).unwrap();
         assert_eq!(sooner.least_fault_phase, Some(seconds(5)));
         let none = resolve_variant("none", &files).unwrap();
-        assert_eq!(none.redis_servers(), RedisServers::default());
+        assert_eq!(none.servers(), Servers::default());
         assert_eq!(none.check_least_fault_phase(seconds(1)), Ok(()));
         let written = serde_json::to_string(&none).unwrap();
         assert!(!written.contains("topology_settings") && !written.contains("least_fault_phase"));
         let error = resolve_variant("listed", &files).unwrap_err().to_string();
         assert!(error.contains("scale_out.registry") && error.contains("`sentinel`"), "{error}");
+        let error = resolve_variant("narrow", &files).unwrap_err().to_string();
+        assert!(error.contains("narrow.toml: [network]") && error.contains("`replica`"), "{error}");
         let error = resolve_variant("astray", &files).unwrap_err().to_string();
         for part in ["variants/astray.toml", "topology_settings.down_after", "`cluster`"] {
             assert!(error.contains(part), "{error}");

@@ -27,7 +27,7 @@ use lab_core::{
 mod variations;
 
 pub(super) use variations::{
-    campaign_at_two_loads, campaign_under_faults, campaign_with_instances,
+    campaign_at_two_loads, campaign_under_faults, campaign_with_instances, campaign_with_replica,
 };
 
 use super::view::{CampaignView, CellView, TrialView};
@@ -144,6 +144,7 @@ pub(super) fn campaign() -> CampaignView {
             db_capacity_per_sec: Some(408.0),
             warm_capacity_per_sec: Some(2_310.0),
             control: Vec::new(),
+            topologies: Vec::new(),
         },
         slo: SloSummary { deadline_ms: 1_000.0, served_ratio_min: 0.95 },
         variants,
@@ -198,6 +199,7 @@ fn calibration() -> Calibration {
         warm_capacity_per_sec: 2_310.0,
         probe_per_sec: 415.0,
         control: Vec::new(),
+        topologies: Vec::new(),
     }
 }
 
@@ -480,6 +482,7 @@ fn manifest(run: &CampaignRun, behaviour: Behaviour, number: u32) -> Manifest {
         redis: RedisLocation::Single(address),
         registers: false,
         database_url: "host=127.0.0.1".into(),
+        replica_url: None,
         pool_size: campaign.database.pool_size,
         worker_threads: campaign.service.worker_threads,
         catalogue: campaign.catalogue.clone(),
