@@ -67,7 +67,10 @@ pub struct TargetConfig {
     pub registers: bool,
     /// Where PostgreSQL is, as a `tokio-postgres` connection string.
     pub database_url: String,
-    /// Connections in the pool, unless the variant sets its own.
+    /// Where a replica of it answers reads. `None`: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica_url: Option<String>,
+    /// Connections in the pool, the same for that of the replica, unless the variant sets its own.
     pub pool_size: NonZeroU32,
     /// Threads that serve requests.
     pub worker_threads: NonZeroU32,
@@ -162,7 +165,8 @@ pub struct TargetEvent {
 }
 
 /// What `POST /internal/sample` answers: figures of the time since it was last asked, and totals
-/// since the service started. Asking resets the former, so only the lab's sampler asks.
+/// since the service started. Asking resets the former, so only the lab's sampler asks. Where a
+/// replica answers reads, the figures of its pool and its statements are added to the primary's.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSample {

@@ -95,7 +95,7 @@ mod tests {
              database-slow database-connections latency bandwidth black-hole reset half-reply \
              partial flap crash-all failover"
         );
-        assert_eq!(names("topologies"), ["single", "sentinel", "cluster"]);
+        assert_eq!(names("topologies"), ["single", "sentinel", "cluster", "replica"]);
         assert!(names("variants").contains(&"circuit-breaker".to_owned()));
         assert!(names("campaigns").contains(&"redis-outage".to_owned()));
         let breaker = &json["variants"].as_array().unwrap()

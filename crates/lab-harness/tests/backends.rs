@@ -18,7 +18,7 @@ use std::{
 
 use common::{PATIENCE, Run, eventually, on_both_backends, options, query, redis_command};
 use lab_core::{
-    scenario::{RedisServers, Topology},
+    scenario::{Servers, Topology},
     units::Ratio,
 };
 use lab_harness::{
@@ -259,7 +259,7 @@ async fn lab_that_is_killed() {
     let run = Run::new();
     let stack = run.stack(choice).await.unwrap();
     // The most servers that there can be.
-    let cluster = RedisServers { topology: Topology::Cluster, ..RedisServers::default() };
+    let cluster = Servers { topology: Topology::Cluster, ..Servers::default() };
     stack.restart_redis(cluster).await.unwrap();
     let mut pids = stack.redis_group().pids().unwrap();
     pids.push(stack.postgres_pid().unwrap());

@@ -12,7 +12,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 use common::{PATIENCE, Run, eventually, on_both_backends, query, redis_command};
 use lab_core::{
     clock::MonotonicNs,
-    scenario::{Fault, RedisServers, Topology},
+    scenario::{Fault, Servers, Topology},
 };
 use lab_harness::{
     faults::ArmedFault,
@@ -153,7 +153,7 @@ async fn a_crash_with_a_snapshot_brings_back_what_was_in_it(choice: BackendChoic
     assert_eq!(on.command("EXISTS late").await, ":0", "it is younger than the snapshot");
 
     // The snapshot is no part of the next trial.
-    stack.restart_redis(RedisServers::default()).await.unwrap();
+    stack.restart_redis(Servers::default()).await.unwrap();
     assert_eq!(on.command("DBSIZE").await, ":0");
     assert_eq!(stack.redis_group().snapshot_load().await.unwrap(), None);
     stack.stop().await.unwrap();

@@ -13,7 +13,7 @@ use std::{net::SocketAddr, time::Duration};
 use common::{PATIENCE, Run, eventually, on_both_backends, redis_command};
 use lab_core::{
     clock::MonotonicNs,
-    scenario::{Fault, RedisServers, Topology, TopologySettings},
+    scenario::{Fault, Servers, Topology, TopologySettings},
 };
 use lab_harness::{
     faults::{ArmedFault, Takeover},
@@ -44,22 +44,22 @@ const UP_WITHIN: Duration = Duration::from_secs(15);
 const KEY: &str = "kept{views}";
 
 /// Servers that give up one of theirs after a second.
-fn tuned(topology: Topology) -> RedisServers {
+fn tuned(topology: Topology) -> Servers {
     let second = Some(Duration::from_secs(1));
     let settings = match topology {
-        Topology::Single => TopologySettings::default(),
+        Topology::Single | Topology::Replica => TopologySettings::default(),
         Topology::Sentinel => TopologySettings { down_after: second, node_timeout: None },
         Topology::Cluster => TopologySettings { down_after: None, node_timeout: second },
     };
-    RedisServers { topology, settings, ..RedisServers::default() }
+    Servers { topology, settings, ..Servers::default() }
 }
 
-fn as_shipped(topology: Topology) -> RedisServers {
-    RedisServers { topology, ..RedisServers::default() }
+fn as_shipped(topology: Topology) -> Servers {
+    Servers { topology, ..Servers::default() }
 }
 
 /// A stack on which `servers` run; `None`, said so, when the backend is not to be had.
-async fn stack_of(run: &Run, choice: BackendChoice, servers: RedisServers) -> Option<Stack> {
+async fn stack_of(run: &Run, choice: BackendChoice, servers: Servers) -> Option<Stack> {
     let stack = run.stack(choice).await?;
     let began_at = MonotonicNs::now();
     let up_at = stack.restart_redis(servers).await.unwrap();

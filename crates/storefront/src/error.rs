@@ -65,6 +65,18 @@ impl DatabaseError {
         }
     }
 
+    /// Whether it is about one server, which is gone or refused, so that another may answer. What one
+    /// was too busy to answer in time is not asked of another.
+    pub(crate) fn is_of_one_server(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Statement(_) => true,
+            Self::AcquireTimeout { .. }
+            | Self::PoolClosed
+            | Self::DeadlineExceeded(_)
+            | Self::StatementTimeout => false,
+        }
+    }
+
     /// Whether the same call may well succeed the next time.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {

@@ -58,10 +58,11 @@ impl Metrics {
     }
 }
 
-/// Figures that the service keeps anyway are copied when they are scraped.
+/// Figures that the service keeps anyway are copied when they are scraped. Those of the pools are of
+/// all pools together.
 fn record(shop: &Shop) {
-    let database = shop.database().totals();
-    let (pending, in_use) = shop.database().pending_and_in_use();
+    let database = shop.databases().totals();
+    let (pending, in_use) = shop.databases().pending_and_in_use();
     let idle = database.pool_size.saturating_sub(in_use);
     gauge!("db.client.connection.count", "state" => "used").set(f64::from(in_use));
     gauge!("db.client.connection.count", "state" => "idle").set(f64::from(idle));

@@ -32,7 +32,7 @@ use tokio::time::Instant;
 
 use crate::{
     admission::Admission,
-    database::{Database, PoolSettingsError},
+    database::{Database, DatabaseServers, PoolSettingsError},
     events::EventLog,
     metrics::Metrics,
     page::{MissParts, Misses, PageParts, Pages},
@@ -116,13 +116,13 @@ impl Shop {
             paced_refill: paced_refill.clone(),
         };
         let redis = RedisClient::new(&config, guards, Arc::clone(&totals), Arc::clone(&events))?;
-        let database = Database::new(&config, deadlines.clone(), metrics.acquire_waits())?;
-        let database = Arc::new(database);
+        let databases = DatabaseServers::new(&config, &deadlines, &metrics.acquire_waits())?;
+        let database = Arc::clone(databases.primary());
         let misses = MissParts {
             admission: Admission::new(settings, paced_refill, redis.clone())?,
             retry: retry(&config, "database-retry"),
             redis: redis.clone(),
-            database: Arc::clone(&database),
+            databases,
             events: Arc::clone(&events),
         };
         let parts = PageParts {
@@ -163,9 +163,14 @@ impl Shop {
         arrival.context(&self.pages.redis.guards().deadlines, route.class())
     }
 
-    /// The pool that all requests share.
+    /// Every server of the database, each with a pool that all requests share.
+    pub(crate) fn databases(&self) -> &DatabaseServers {
+        &self.pages.misses.databases
+    }
+
+    /// The one that accepts writes.
     pub(crate) fn database(&self) -> &Arc<Database> {
-        &self.pages.misses.database
+        self.databases().primary()
     }
 
     /// Tells the dimmer the pressure on the database, once per period, for as long as it is polled.
@@ -175,12 +180,12 @@ impl Shop {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (pending, in_use) = self.database().pending_and_in_use();
+            let (pending, in_use) = self.databases().pending_and_in_use();
             let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
             dimmer.end_period(PoolDemand {
                 n_in_use: count(in_use),
                 n_waiting: count(pending),
-                size_max: count(self.database().totals().pool_size_max),
+                size_max: count(self.databases().totals().pool_size_max),
             });
         }
     }
@@ -221,8 +226,8 @@ impl Shop {
 
     /// Figures since the last call, and totals.
     pub(crate) fn sample(&self) -> TargetSample {
-        let demand = self.database().drain_demand();
-        let database = self.database().totals();
+        let demand = self.databases().drain_demand();
+        let database = self.databases().totals();
         TargetSample {
             pool_size_max: database.pool_size_max,
             pool_in_use: demand.in_use,

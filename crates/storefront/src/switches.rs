@@ -42,7 +42,7 @@ pub(crate) fn set_mode(shop: &Shop, name: &str, mode: Mode) -> Result<(), Switch
         "local_cache" => misses.local.set_mode(mode),
         "optimized_query" => misses.set_optimized(mode),
         "paced_refill" => admission.paced_refill.set_mode(mode).map_err(refused)?,
-        "pool_raise" => shop.database().set_pool_raise(&shop.config, mode),
+        "pool_raise" => shop.databases().set_pool_raise(&shop.config, mode),
         "priority_shedding" => admission.priority_shedding.set_mode(mode),
         "rate_limit" => admission.rate_limit.set_mode(mode).map_err(refused)?,
         "retry" => {

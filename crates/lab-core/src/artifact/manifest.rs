@@ -94,6 +94,9 @@ pub struct Calibration {
     /// What each number of instances carries with Redis up; empty where there is only one number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control: Vec<ControlPoint>,
+    /// What the database carries in each topology that is compared; empty where none is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topologies: Vec<TopologyPoint>,
 }
 
 impl Calibration {
@@ -116,6 +119,16 @@ pub struct ControlPoint {
     /// Requests of the whole mix per second with a warm cache.
     pub warm_capacity_per_sec: f64,
     /// The same with the cache bypassed.
+    pub db_capacity_per_sec: f64,
+}
+
+/// What the database of a topology carries in a saturating burst with the cache bypassed: the control
+/// of whether a replica adds capacity at all on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TopologyPoint {
+    /// Which servers.
+    pub topology: Topology,
+    /// Requests of the whole mix per second.
     pub db_capacity_per_sec: f64,
 }
 
@@ -169,6 +182,7 @@ mod tests {
             warm_capacity_per_sec: 900.0,
             probe_per_sec: 205.0,
             control,
+            topologies: Vec::new(),
         };
         let several = [point(1, 150.0), point(2, 205.0), point(4, 205.0), point(8, 90.0)];
         assert_eq!(calibration(several.to_vec()).database_instances(), 2);

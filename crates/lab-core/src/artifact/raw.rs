@@ -65,8 +65,21 @@ fn is_first_instance(instance: &u32) -> bool {
 pub struct DatabaseLine {
     /// When it was asked, in milliseconds from the start of the schedule.
     pub at_ms: f64,
-    /// Backends by state and wait event.
+    /// Backends by state and wait event; those on a replica come after those on the primary.
     pub backends: Vec<BackendGroup>,
+    /// How far a replica is behind. `None`: there is none, or it is not connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_lag: Option<ReplicationLag>,
+}
+
+/// How far a replica of PostgreSQL is behind its primary, as the primary knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationLag {
+    /// Written by the primary and not yet replayed by the replica, in bytes of log.
+    pub bytes: u64,
+    /// From writing the latest part of the log to hearing that it was replayed, in microseconds.
+    /// `None`: the replica was idle and up to date for a while.
+    pub replay_us: Option<u64>,
 }
 
 /// Backends in one state that wait for one thing.
@@ -118,7 +131,7 @@ pub struct FinalCounts {
     /// Statements that all instances of the service say they sent, total. `None`: one no longer
     /// answered.
     pub service_queries: Option<u64>,
-    /// Statements that `pg_stat_statements` counted for the service's role.
+    /// Statements that `pg_stat_statements` counted for the service's role, on all servers.
     pub postgres_queries: Option<u64>,
     /// Orders that the generator saw acknowledged.
     pub orders_acknowledged: u64,

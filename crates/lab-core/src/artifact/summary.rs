@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    manifest::{ControlPoint, Host, Params},
+    manifest::{ControlPoint, Host, Params, TopologyPoint},
     verdict::{ConnectionDemand, DbAmplification, PerPhase, Verdict},
 };
 use crate::{
@@ -77,6 +77,9 @@ pub struct CalibrationSummary {
     /// What each number of instances carries with Redis up. Only where there are several numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control: Vec<ControlPoint>,
+    /// What the database carries in each topology. Only where a replica is compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topologies: Vec<TopologyPoint>,
 }
 
 /// When a service level is met.
@@ -246,6 +249,12 @@ pub struct DbSummary {
     /// counted do not have the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections_refused: Option<u64>,
+    /// The most that a replica was behind, in bytes of log. Only where there is a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_lag_bytes_max: Option<u64>,
+    /// The longest that a replica took to replay, in microseconds. Only where there is a replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_lag_us_max: Option<u64>,
 }
 
 /// The shared cache in one phase.

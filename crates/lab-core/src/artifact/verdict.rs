@@ -409,6 +409,13 @@ pub struct PhaseCounts {
     /// before it was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_connections_refused: Option<f64>,
+    /// The most that a replica was behind, in bytes of log. `None`: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_lag_bytes_max: Option<u64>,
+    /// The longest that a replica took to replay, in microseconds. `None`: there is none, or it was
+    /// idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_lag_us_max: Option<u64>,
     /// Cached reads answered by Redis.
     pub n_cache_hits: Option<f64>,
     /// Cached reads that Redis had no entry for.

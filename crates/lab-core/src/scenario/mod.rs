@@ -19,7 +19,7 @@ pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
 pub use restore::{NothingToRestore, Restore};
 pub use scale_out::{JoinsTooLate, Network, Registry, ScaleOut};
 pub use topology::{
-    FaultNotThere, FaultRefused, RedisServers, Topology, TopologySettings, TopologySettingsError,
+    FaultNotThere, FaultRefused, Servers, Topology, TopologySettings, TopologySettingsError,
 };
 pub use variant::{
     CONTROL, ResolvedVariant, VariantError, VariantFile, VariantPhaseTooShort, resolve_variant,

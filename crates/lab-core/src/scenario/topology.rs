@@ -23,6 +23,8 @@ pub enum Topology {
     Sentinel,
     /// Three primaries that share the keys, and a replica of each.
     Cluster,
+    /// One Redis, and a PostgreSQL with a replica that answers reads.
+    Replica,
 }
 
 /// A fault that a topology does not have.
@@ -53,7 +55,7 @@ pub enum FaultRefused {
 
 impl Topology {
     /// Every topology, in the order of tables.
-    pub const ALL: [Self; 3] = [Self::Single, Self::Sentinel, Self::Cluster];
+    pub const ALL: [Self; 4] = [Self::Single, Self::Sentinel, Self::Cluster, Self::Replica];
 
     /// The name used on the command line and in artifacts.
     pub fn name(self) -> &'static str {
@@ -61,6 +63,7 @@ impl Topology {
             Self::Single => "single",
             Self::Sentinel => "sentinel",
             Self::Cluster => "cluster",
+            Self::Replica => "replica",
         }
     }
 
@@ -70,14 +73,31 @@ impl Topology {
             Self::Single => "One Redis, one PostgreSQL, one storefront",
             Self::Sentinel => "A Redis primary, its replica and three sentinels",
             Self::Cluster => "Redis Cluster: three primaries and a replica of each",
+            Self::Replica => "One Redis, and a PostgreSQL primary with a streaming replica",
         }
     }
 
     /// Whether another Redis server can take over from one that is gone.
     pub fn fails_over(self) -> bool {
         match self {
-            Self::Single => false,
+            Self::Single | Self::Replica => false,
             Self::Sentinel | Self::Cluster => true,
+        }
+    }
+
+    /// The topology of its Redis servers alone.
+    pub fn on_redis_side(self) -> Self {
+        match self {
+            Self::Single | Self::Replica => Self::Single,
+            Self::Sentinel | Self::Cluster => self,
+        }
+    }
+
+    /// Whether PostgreSQL has a replica that answers reads.
+    pub fn has_database_replica(self) -> bool {
+        match self {
+            Self::Single | Self::Sentinel | Self::Cluster => false,
+            Self::Replica => true,
         }
     }
 
@@ -86,7 +106,8 @@ impl Topology {
     /// Where a server can take over, faults act on the primary that owns the view counters. Two
     /// kinds are not there: those on the wire, because clients follow the addresses that the
     /// servers announce, past any proxy; and those that this one server would not keep to itself,
-    /// because the others would undo them or be changed with it.
+    /// because the others would undo them or be changed with it. Somebody else who uses PostgreSQL
+    /// uses its primary.
     pub fn has(self, fault: Fault) -> bool {
         match fault {
             Fault::Failover | Fault::CrashAll => self.fails_over(),
@@ -193,9 +214,9 @@ impl TopologySettings {
     }
 }
 
-/// What a trial needs on the side of Redis.
+/// The servers that a trial needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RedisServers {
+pub struct Servers {
     /// Which servers.
     pub topology: Topology,
     /// What they are told.
@@ -204,7 +225,7 @@ pub struct RedisServers {
     pub restore: Restore,
 }
 
-impl RedisServers {
+impl Servers {
     /// Checks that `fault` can be made on these servers and shows what they are for. `variant` is for
     /// the message.
     ///
@@ -247,11 +268,11 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_restored_where_redis_restarts_and_elsewhere_refused() {
-        let restoring = RedisServers { restore: Restore::Snapshot, ..RedisServers::default() };
+        let restoring = Servers { restore: Restore::Snapshot, ..Servers::default() };
         for fault in Fault::ALL {
             let there = restoring.check_fault(fault, "warm");
             assert_eq!(there.is_ok(), restoring.have(fault), "{fault}");
-            let usual = RedisServers::default();
+            let usual = Servers::default();
             assert_eq!(usual.have(fault), Topology::Single.has(fault), "{fault}");
         }
         let had: Vec<Fault> = Fault::ALL.into_iter().filter(|it| restoring.have(*it)).collect();
@@ -260,6 +281,16 @@ mod tests {
         for part in ["`warm`", "(restore)", "`pause`", "take one of them away"] {
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn a_replica_of_the_database_leaves_redis_and_its_faults_as_they_were() {
+        assert_eq!(Topology::Replica.on_redis_side(), Topology::Single);
+        for fault in Fault::ALL {
+            assert_eq!(Topology::Replica.has(fault), Topology::Single.has(fault), "{fault}");
+        }
+        let with_replica = Topology::ALL.into_iter().filter(|it| it.has_database_replica());
+        assert_eq!(with_replica.collect::<Vec<_>>(), [Topology::Replica]);
     }
 
     #[test]
@@ -274,6 +305,7 @@ mod tests {
         for (toml, topology, part) in [
             ("down_after = \"1s\"", Topology::Cluster, "`sentinel`, this one is `cluster`"),
             ("node_timeout = \"1s\"", Topology::Single, "`cluster`, this one is `single`"),
+            ("down_after = \"1s\"", Topology::Replica, "`sentinel`, this one is `replica`"),
             ("down_after = \"99ms\"", Topology::Sentinel, "from 100ms to 600s"),
             ("node_timeout = \"11m\"", Topology::Cluster, "got 660s"),
             ("node_timeout = \"1s 500us\"", Topology::Cluster, "whole milliseconds"),

@@ -9,7 +9,7 @@ use super::{
     operator::{FaultTooShort, OperatorAction, check_fault_length},
     restore::Restore,
     scale_out::{JoinsTooLate, Network, Registry, ScaleOut, check_joins},
-    topology::{FaultRefused, RedisServers, Topology, TopologySettings, TopologySettingsError},
+    topology::{FaultRefused, Servers, Topology, TopologySettings, TopologySettingsError},
 };
 use crate::{
     settings::{Settings, SettingsError},
@@ -122,10 +122,10 @@ pub struct VariantPhaseTooShort {
 }
 
 impl ResolvedVariant {
-    /// What it needs on the side of Redis.
-    pub fn redis_servers(&self) -> RedisServers {
+    /// The servers that it needs.
+    pub fn servers(&self) -> Servers {
         let (topology, settings) = (self.topology, self.topology_settings);
-        RedisServers { topology, settings, restore: self.restore }
+        Servers { topology, settings, restore: self.restore }
     }
 
     /// Checks that a fault phase of `fault` is as long as its author says that it must be.
@@ -164,9 +164,9 @@ impl ResolvedVariant {
 
     /// Checks that `fault` can be made on the servers of this variant, and shows it.
     ///
-    /// **Errors**: as [`RedisServers::check_fault`].
+    /// **Errors**: as [`Servers::check_fault`].
     pub fn check_fault(&self, fault: Fault) -> Result<(), FaultRefused> {
-        self.redis_servers().check_fault(fault, &self.name)
+        self.servers().check_fault(fault, &self.name)
     }
 }
 
@@ -239,6 +239,17 @@ pub enum VariantError {
         /// The topology.
         topology: Topology,
     },
+    /// Its network has one way to the database, its topology has two.
+    #[error(
+        "scenarios/variants/{name}.toml: [network] narrows the way to one PostgreSQL, topology \
+         `{topology}` has two; take one of them away"
+    )]
+    Network {
+        /// The variant asked for.
+        name: String,
+        /// The topology.
+        topology: Topology,
+    },
     /// The settings parse and cannot work together.
     #[error("scenarios/variants/{name}.toml: {reason}")]
     Combination {
@@ -292,7 +303,7 @@ pub fn resolve_variant(
         .validate(topology)
         .map_err(|reason| VariantError::TopologySettings { name: name.into(), reason })?;
     let restore = chain.iter().find_map(|(_, file)| file.restore).unwrap_or_default();
-    check_single(name, topology, scale_out, restore)?;
+    check_topology_fits(name, topology, (scale_out, network, restore))?;
     let least_fault_phase = chain.iter().find_map(|(_, file)| file.least_fault_phase);
     let file = chain[0].1.clone();
     if let Some(unknown) =
@@ -321,12 +332,12 @@ pub fn resolve_variant(
     })
 }
 
-/// **Errors**: something is asked for that only a single Redis has, and there are several.
-fn check_single(
+/// **Errors**: something is asked for that the servers of `topology` have no place for: a list of
+/// instances in Redis, a narrow network, a snapshot.
+fn check_topology_fits(
     name: &str,
     topology: Topology,
-    scale_out: Option<ScaleOut>,
-    restore: Restore,
+    (scale_out, network, restore): (Option<ScaleOut>, Option<Network>, Restore),
 ) -> Result<(), VariantError> {
     if topology == Topology::Single {
         return Ok(());
@@ -334,6 +345,9 @@ fn check_single(
     let name = name.to_owned();
     if scale_out.is_some_and(|it| it.registry == Registry::Redis) {
         return Err(VariantError::Registry { name, topology });
+    }
+    if network.is_some() && topology.has_database_replica() {
+        return Err(VariantError::Network { name, topology });
     }
     match restore {
         Restore::Empty => Ok(()),
@@ -420,11 +434,15 @@ mod tests {
                 "listed",
                 "base = \"watched\"\n[scale_out]\njoins_after = \"1s\"\nregistry = \"redis\"",
             ),
+            (
+                "narrow",
+                "base = \"none\"\ntopology = \"replica\"\n[network]\ndatabase_bytes_per_sec = 9",
+            ),
         ]);
         let seconds = Duration::from_secs;
         let tuned = resolve_variant("tuned", &files).unwrap();
-        assert_eq!(tuned.redis_servers().topology, Topology::Sentinel);
-        assert_eq!(tuned.redis_servers().settings.down_after(), seconds(1));
+        assert_eq!(tuned.servers().topology, Topology::Sentinel);
+        assert_eq!(tuned.servers().settings.down_after(), seconds(1));
         assert_eq!(tuned.check_least_fault_phase(seconds(60)), Ok(()));
         let error = tuned.check_least_fault_phase(seconds(12)).unwrap_err().to_string();
         for part in ["`tuned`", "60s", "12s", "--profile", "least_fault_phase"] {
@@ -433,12 +451,14 @@ mod tests {
         let sooner = resolve_variant("sooner", &files).unwrap();
         assert_eq!(sooner.least_fault_phase, Some(seconds(5)));
         let none = resolve_variant("none", &files).unwrap();
-        assert_eq!(none.redis_servers(), RedisServers::default());
+        assert_eq!(none.servers(), Servers::default());
         assert_eq!(none.check_least_fault_phase(seconds(1)), Ok(()));
         let written = serde_json::to_string(&none).unwrap();
         assert!(!written.contains("topology_settings") && !written.contains("least_fault_phase"));
         let error = resolve_variant("listed", &files).unwrap_err().to_string();
         assert!(error.contains("scale_out.registry") && error.contains("`sentinel`"), "{error}");
+        let error = resolve_variant("narrow", &files).unwrap_err().to_string();
+        assert!(error.contains("narrow.toml: [network]") && error.contains("`replica`"), "{error}");
         let error = resolve_variant("astray", &files).unwrap_err().to_string();
         for part in ["variants/astray.toml", "topology_settings.down_after", "`cluster`"] {
             assert!(error.contains(part), "{error}");
@@ -454,7 +474,7 @@ mod tests {
             ("cold-again", "base = \"warm\"\nrestore = \"empty\""),
             ("watched", "base = \"warm\"\ntopology = \"sentinel\""),
         ]);
-        let restore = |name: &str| resolve_variant(name, &files).unwrap().redis_servers().restore;
+        let restore = |name: &str| resolve_variant(name, &files).unwrap().servers().restore;
         let names = ["none", "warm", "warm-too", "cold-again"];
         let [empty, snapshot] = [Restore::Empty, Restore::Snapshot];
         assert_eq!(names.map(restore), [empty, snapshot, snapshot, empty]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lab_core::{
     artifact::manifest::Params,
-    scenario::{Fault, PhaseLengths, RedisServers},
+    scenario::{Fault, PhaseLengths, Servers},
     seed::Seed,
 };
 use rand::seq::SliceRandom;
@@ -34,7 +34,7 @@ pub(crate) struct Block {
 /// machine meets every cell, and within a block the variants in an order drawn from the seed. Each
 /// variant has its servers in `servers`; where those do not have a fault, there is no trial.
 pub(crate) fn blocks(
-    servers: &[RedisServers],
+    servers: &[Servers],
     faults: &[Fault],
     params: &[Params],
     n_trials: u32,
@@ -82,8 +82,8 @@ pub(crate) fn expected_time(n_trials: usize, phases: &PhaseLengths) -> Duration 
 mod tests {
     use super::*;
 
-    fn six() -> [RedisServers; 6] {
-        [RedisServers::default(); 6]
+    fn six() -> [Servers; 6] {
+        [Servers::default(); 6]
     }
 
     fn params(load_factor: f64) -> Params {

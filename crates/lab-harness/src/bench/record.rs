@@ -119,7 +119,7 @@ fn cells(selection: &Selection, params: &[Params]) -> Vec<PlannedCell> {
     let mut cells = Vec::new();
     for &fault in &selection.campaign.faults {
         for params in params {
-            for variant in selection.variants.iter().filter(|it| it.redis_servers().have(fault)) {
+            for variant in selection.variants.iter().filter(|it| it.servers().have(fault)) {
                 cells.push(PlannedCell {
                     variant: variant.name.clone(),
                     base: variant.base.clone(),

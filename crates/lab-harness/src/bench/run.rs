@@ -9,7 +9,7 @@ use lab_core::{
         summary::Summary,
         verdict::{TrialVerdict, Verdict},
     },
-    scenario::{ResolvedVariant, resolve_variant},
+    scenario::{ResolvedVariant, Topology, resolve_variant},
 };
 use tokio::time::Instant;
 
@@ -105,6 +105,7 @@ impl Run<'_> {
         let setup = TargetSetup {
             campaign: &self.selection.campaign,
             settings: self.base()?.settings,
+            topology: Topology::Single,
             db_capacity_per_sec: None,
             arrival_rate_per_sec: 1.0,
             seed: self.selection.campaign.seed,

@@ -1,4 +1,5 @@
-//! Samplers: connection demand, PostgreSQL's backends and CPU time, while a trial runs.
+//! Samplers: connection demand, PostgreSQL's backends and how far its replica is behind, and CPU
+//! time, while a trial runs.
 //!
 //! Each writes one JSON line per sample on the trial's time axis. A sampler that misses a beat
 //! goes on with the next one; what it could not read is left out, never made up, and the analysis
@@ -35,8 +36,8 @@ use crate::machine::cpu_time::tree_cpu_seconds;
 /// Process ids of the components beside the service; Redis' change when it is restarted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pids {
-    /// PostgreSQL's first process.
-    pub(crate) postgres: Option<u32>,
+    /// The first process of every PostgreSQL.
+    pub(crate) postgres: Vec<u32>,
     /// All servers of Redis; empty while they are not all there.
     pub(crate) redis: Vec<u32>,
     /// The load generator.
@@ -74,8 +75,10 @@ pub(crate) async fn sample_until(
     let database_loop = async {
         let mut beat = Beat::new(DATABASE_PERIOD, stop.clone());
         while beat.next().await {
-            if let Ok(backends) = admin.backends().await {
-                database.append(&DatabaseLine { at_ms: at_ms(), backends })?;
+            if let Ok((backends, replication_lag)) =
+                tokio::try_join!(admin.backends(), admin.replication_lag())
+            {
+                database.append(&DatabaseLine { at_ms: at_ms(), backends, replication_lag })?;
             }
         }
         database.close()
@@ -141,7 +144,7 @@ fn read_cpu(at_ms: f64, pids: &Pids, instances: &[Instance]) -> CpuLine {
     CpuLine {
         at_ms,
         storefront_cpu_s: instances.iter().map(|it| tree_cpu_seconds(it.target.child.pid())).sum(),
-        postgres_cpu_s: read(pids.postgres),
+        postgres_cpu_s: sum_of_all(&pids.postgres),
         redis_cpu_s: sum_of_all(&pids.redis),
         load_cpu_s: read(pids.load),
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Params,
     scenario::{
-        Campaign, Fault, FaultRefused, PhaseOverrides, RedisServers, ResolvedVariant,
+        Campaign, Fault, FaultRefused, PhaseOverrides, ResolvedVariant, Servers, Topology,
         resolve_variant,
     },
     seed::Seed,
@@ -87,8 +87,7 @@ impl Selection {
     /// The trials to run, in their order.
     pub(crate) fn blocks(&self, params: &[Params]) -> Vec<Block> {
         let campaign = &self.campaign;
-        let servers: Vec<RedisServers> =
-            self.variants.iter().map(ResolvedVariant::redis_servers).collect();
+        let servers: Vec<Servers> = self.variants.iter().map(ResolvedVariant::servers).collect();
         blocks(&servers, &campaign.faults, params, campaign.trials.get(), campaign.seed)
     }
 
@@ -123,7 +122,17 @@ impl Selection {
         numbers.dedup();
         numbers
     }
+
+    /// The topologies whose databases are compared with each other: those without and with a
+    /// replica, where a variant has one; else none.
+    pub(crate) fn compared_topologies(&self) -> Vec<Topology> {
+        let has_replica = self.variants.iter().any(|it| it.topology.has_database_replica());
+        if has_replica { COMPARED.to_vec() } else { Vec::new() }
+    }
 }
+
+/// What reading from a replica too is compared with.
+const COMPARED: [Topology; 2] = [Topology::Single, Topology::Replica];
 
 /// A fault that was asked for by its flag must suit every variant; of those that only the
 /// campaign lists, one is enough, and the others are left out.
@@ -203,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_is_compared_with_none_where_a_variant_has_one() {
+        let selection = select(&["read-replica"]).unwrap();
+        assert_eq!(selection.compared_topologies(), COMPARED);
+        assert!(select(&[]).unwrap().compared_topologies().is_empty());
+    }
+
+    #[test]
     fn unknown_names_and_bad_combinations_say_what_there_is() {
         for (args, part) in [
             (&["--variant", "circut-breaker"][..], "unknown variant `circut-breaker`; there are:"),
@@ -210,6 +226,15 @@ mod tests {
             (&["--variant", "none,none"], "`none` stands twice"),
             (&["--deadline", "2h"], "slo.deadline: must be from 10ms to 60s"),
             (&["nightly"], "unknown campaign `nightly`"),
+            (
+                &["read-replica", "--variant", "read-replica", "--fault", "failover"],
+                "`read-replica` runs on topology `replica`, which does not have fault `failover`",
+            ),
+            (
+                &["read-replica", "--variant", "redis-cluster"],
+                "`redis-cluster` needs topology `cluster`, the campaign's `topologies` has only \
+                 single, replica",
+            ),
         ] {
             let error = format!("{:#}", select(args).unwrap_err());
             assert!(error.contains(part), "{args:?}: {error}");

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Environment,
-    scenario::{Fault, RedisServers, Restore},
+    scenario::{Fault, Restore, Servers},
     seed,
     target::TargetConfig,
     units::Ratio,
@@ -143,7 +143,7 @@ pub(crate) struct Session {
     pub(crate) seats: Vec<Seat>,
     /// What the service's internal port wants to see.
     pub(crate) internal_token: String,
-    /// The lab's own connection to PostgreSQL.
+    /// The lab's own connection to the PostgreSQL that accepts writes.
     pub(crate) admin: Admin,
     /// The machine, the servers and the build.
     pub(crate) environment: Environment,
@@ -190,12 +190,13 @@ impl Session {
 
     /// Brings servers and data to the known state before a trial. Redis is started anew, as the
     /// servers that the trial needs: the one before may have left it down, changed, or in the middle
-    /// of its fault.
+    /// of its fault. PostgreSQL has a replica, with the same data, where the trial needs one, and
+    /// else none.
     ///
     /// **Errors**: a server does not come back, or the service's `reset` command fails.
     pub(crate) async fn reset(
         &self,
-        servers: RedisServers,
+        servers: Servers,
         config: &TargetConfig,
         folder: &Path,
     ) -> Result<()> {
@@ -204,7 +205,9 @@ impl Session {
             wire.switch().set(Condition::Clear);
         }
         self.stack.restart_redis(servers).await.at_exit(ExitCode::Stack)?;
+        self.stack.replicate(servers.topology).await.at_exit(ExitCode::Stack)?;
         target::run_command(self, "reset", config, folder).await?;
+        self.stack.wait_until_replayed().await.at_exit(ExitCode::Stack)?;
         if servers.restore == Restore::Snapshot {
             self.stack.redis_group().keep_snapshot().await.at_exit(ExitCode::Stack)?;
         }

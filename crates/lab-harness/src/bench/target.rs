@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use lab_core::{
-    scenario::Campaign,
+    scenario::{Campaign, Topology},
     seed::Seed,
     settings::Settings,
     target::{TargetConfig, TargetEvent},
@@ -37,6 +37,8 @@ pub(crate) struct TargetSetup<'a> {
     pub(crate) campaign: &'a Campaign,
     /// The variant's settings.
     pub(crate) settings: Settings,
+    /// The servers that it runs on.
+    pub(crate) topology: Topology,
     /// C in requests per second, for settings that are shares of it.
     pub(crate) db_capacity_per_sec: Option<f64>,
     /// Scheduled arrivals per second.
@@ -59,6 +61,7 @@ impl TargetSetup<'_> {
             redis: session.stack.redis_group().location(),
             registers: false,
             database_url: session.stack.target_url(),
+            replica_url: session.stack.replica_target_url(self.topology),
             pool_size,
             worker_threads: self.campaign.service.worker_threads,
             catalogue: self.campaign.catalogue.clone(),

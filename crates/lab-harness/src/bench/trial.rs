@@ -28,6 +28,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
+    database::Admin,
     instances::{Instances, folder_of, name_of},
     joining::{keep_list, wait_until_listed},
     load::{self, Load, SAMPLES_FILE, TargetList},
@@ -104,7 +105,7 @@ pub(crate) async fn run(
     let started = start(session, spec, &unfinished).await?;
     let finished = measure(session, spec, started, progress, &unfinished).await?;
     let measured = finished.measured;
-    audit(session, finished, &unfinished).await?;
+    audit(finished, &unfinished).await?;
     remove_if_there(&spec.folder)?;
     fs::rename(&unfinished, &spec.folder)
         .with_context(|| format!("move the trial to {}", spec.folder.display()))?;
@@ -119,6 +120,8 @@ struct Started<'a> {
     fault: ArmedFault,
     /// What the service's connections to PostgreSQL go through; `None`: they go straight.
     network: Option<NarrowLink>,
+    /// The lab's own connections to every PostgreSQL of the trial.
+    admin: Admin,
     /// Statements that the service sent while it started: not the trial's.
     queries_before: u64,
 }
@@ -134,11 +137,12 @@ async fn start<'a>(
     let setup = TargetSetup {
         campaign,
         settings: spec.variant.settings.clone(),
+        topology: spec.variant.topology,
         db_capacity_per_sec: spec.calibration.as_ref().map(|it| it.db_capacity_per_sec),
         arrival_rate_per_sec: rate,
         seed: spec.seed,
     };
-    let servers = spec.variant.redis_servers();
+    let servers = spec.variant.servers();
     let redis = session.stack.redis_location(servers.topology, spec.planned.fault);
     let network = narrow(session, spec.variant.network).at_exit(ExitCode::Stack)?;
     let usual = TargetConfig { redis, ..setup.config(session)? };
@@ -151,6 +155,8 @@ async fn start<'a>(
     let users = load::users_for(rate, campaign.give_up_after());
     let arrivals = (Arrivals::Poisson { rate: PerSec::new(rate)? }, users, phases.arrivals());
     session.reset(servers, &usual, folder).await.at_exit(ExitCode::Target)?;
+    let admin = session.admin.beside(session.stack.replica_admin_url()).await;
+    let admin = admin.at_exit(ExitCode::Stack)?;
     let fault = ArmedFault::arm(spec.planned.fault, &session.stack).await;
     let fault = fault.at_exit(ExitCode::Stack)?;
     let n_at_start = spec.variant.n_instances_at_start(spec.planned.params.n_instances);
@@ -160,9 +166,9 @@ async fn start<'a>(
     listed.at_exit(ExitCode::Target)?;
     let plan = load::plan(campaign, &instances, arrivals, spec.seed);
     let load = Load::start(session, &plan, folder).await.at_exit(ExitCode::Generator)?;
-    session.admin.start_counting().await?;
+    admin.start_counting().await?;
     let queries_before = instances.n_queries().await?;
-    Ok(Started { instances, load, plan, fault, network, queries_before })
+    Ok(Started { instances, load, plan, fault, network, admin, queries_before })
 }
 
 fn narrow(session: &Session, network: Option<Network>) -> Result<Option<NarrowLink>> {
@@ -186,6 +192,7 @@ struct Finished<'a> {
     instances: Instances<'a>,
     /// The service may still have something to write.
     _network: Option<NarrowLink>,
+    admin: Admin,
     plan: LoadPlan,
     queries_before: u64,
     /// Arrivals in the schedule; 0 when the trial was cut short.
@@ -204,7 +211,7 @@ async fn measure<'a>(
     progress: &Progress,
     folder: &Path,
 ) -> Result<Finished<'a>> {
-    let Started { instances, mut load, plan, fault, network, queries_before } = started;
+    let Started { instances, mut load, plan, fault, network, admin, queries_before } = started;
     let phases = spec.selection.campaign.lengths();
     let origin = Origin::in_future(LEAD);
     let launched = (instances.config(), &plan);
@@ -212,14 +219,14 @@ async fn measure<'a>(
     progress.trial(&spec.title(), &folder.join(SAMPLES_FILE));
     let list = load.start_at(origin.monotonic).await?;
     let pids = Pids {
-        postgres: session.stack.postgres_pid(),
+        postgres: session.stack.postgres_pids(),
         redis: redis_pids(&session.stack),
         load: Some(load.child.pid()),
     };
     let (tell_pids, told_pids) = watch::channel(pids);
     let (tell_stop, told_stop) = watch::channel(false);
     let stalls = StallWatch::start(&session.cpus.others).context("watch the processors")?;
-    let sources = (instances.watch(), session.admin.clone());
+    let sources = (instances.watch(), admin.clone());
     let sampling = sample_until(told_stop, told_pids, origin.monotonic, sources, folder);
     let course = async {
         let watched = (progress, &tell_pids);
@@ -243,6 +250,7 @@ async fn measure<'a>(
     Ok(Finished {
         instances,
         _network: network,
+        admin,
         plan,
         queries_before,
         n_scheduled,
@@ -334,16 +342,16 @@ fn manifest(
 }
 
 /// Counts what must add up, stops the service, and writes events and counts.
-async fn audit(session: &Session, finished: Finished<'_>, folder: &Path) -> Result<()> {
-    let Finished { instances, plan, queries_before, n_scheduled, origin, .. } = finished;
+async fn audit(finished: Finished<'_>, folder: &Path) -> Result<()> {
+    let Finished { instances, admin, plan, queries_before, n_scheduled, origin, .. } = finished;
     let Finished { mut events, unexpected_deaths, .. } = finished;
     let is_alive = unexpected_deaths.is_empty();
-    session.admin.wait_until_quiet(QUIET_TIMEOUT).await?;
+    admin.wait_until_quiet(QUIET_TIMEOUT).await?;
     let service_queries = match is_alive {
         true => Some(instances.n_queries().await?.saturating_sub(queries_before)),
         false => None,
     };
-    let postgres_queries = Some(session.admin.n_queries().await?);
+    let postgres_queries = Some(admin.n_queries().await?);
     instances.stop().await?;
     let samples = read_samples(&folder.join(SAMPLES_FILE))?;
     let acknowledged = acknowledged_orders(&samples, plan.seed);
@@ -353,8 +361,8 @@ async fn audit(session: &Session, finished: Finished<'_>, folder: &Path) -> Resu
         service_queries,
         postgres_queries,
         orders_acknowledged: acknowledged.len() as u64,
-        orders_lost: session.admin.n_orders_missing(&acknowledged).await?,
-        views_lost: Some(n_views.saturating_sub(session.admin.n_views().await?)),
+        orders_lost: admin.n_orders_missing(&acknowledged).await?,
+        views_lost: Some(n_views.saturating_sub(admin.n_views().await?)),
         unexpected_deaths: unexpected_deaths.clone(),
     };
     write_json(&folder.join(COUNTS_FILE), &counts)?;

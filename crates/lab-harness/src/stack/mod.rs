@@ -2,7 +2,7 @@
 //!
 //! What a server is started with is in [`redis`] and [`postgres`], once for both backends; how a
 //! server runs is in [`process_server`] and [`container_server`]; which servers Redis is made of in
-//! [`redis_group`].
+//! [`redis_group`]; how PostgreSQL gets a replica in `replication`.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +16,7 @@ pub mod choice;
 pub mod container_server;
 pub mod docker;
 pub mod error;
+mod health;
 pub mod images;
 pub mod install;
 pub mod postgres;
@@ -23,6 +24,7 @@ pub mod probe;
 pub mod process_server;
 pub mod redis;
 pub mod redis_group;
+mod replication;
 pub mod server;
 pub mod snapshot;
 
@@ -35,7 +37,7 @@ pub use server::Server;
 use futures_util::future::join_all;
 use lab_core::{
     clock::MonotonicNs,
-    scenario::{Fault, RedisServers, Topology},
+    scenario::{Fault, Servers, Topology},
     target::RedisLocation,
     units::Ratio,
 };
@@ -47,6 +49,8 @@ use crate::{
 };
 use binaries::Binaries;
 use choice::Chosen;
+use postgres::ClusterSource;
+use server::PostgresProcess;
 
 /// How to bring the servers up.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ pub struct StackOptions {
     pub choice: BackendChoice,
     /// PostgreSQL's `max_connections`.
     pub max_connections: NonZeroU32,
-    /// Share of one core that PostgreSQL has; `None`: a whole one.
+    /// Share of one core that each PostgreSQL has; `None`: a whole one, which they share.
     pub postgres_cpu_quota: Option<Ratio>,
     /// Whether missing servers may be installed.
     pub install: InstallPolicy,
@@ -79,11 +83,13 @@ pub struct StackFacts {
 /// Redis and PostgreSQL, up and answering. Dropping it ends them; [`Self::stop`] does so in order.
 #[derive(Debug)]
 pub struct Stack {
-    /// One of each topology, in the order of [`Topology::ALL`]. Only one is up at a time.
+    /// One of each of [`redis_group::TOPOLOGIES`], in that order. Only one is up at a time.
     redis: Vec<RedisGroup>,
     /// Which one that is.
     current: AtomicUsize,
     postgres: Server,
+    /// Up only while a trial needs it.
+    replica: Server,
     /// Only where a fault needs it.
     wire: Option<Proxy>,
     facts: StackFacts,
@@ -126,26 +132,35 @@ impl Stack {
         run_dir: &RunDirectory,
         spawner: &Spawner,
     ) -> Result<Self, StackError> {
-        let n_ports: usize = Topology::ALL.into_iter().map(RedisGroup::n_ports).sum();
-        let ports = ports::pick(1 + n_ports)?;
+        let n_ports: usize = redis_group::TOPOLOGIES.into_iter().map(RedisGroup::n_ports).sum();
+        let ports = ports::pick(2 + n_ports)?;
         let layout = server::Layout {
             run_dir,
             spawner,
-            postgres: SocketAddr::from(([127, 0, 0, 1], ports[0])),
             max_connections: options.max_connections,
             postgres_cpu_quota: options.postgres_cpu_quota,
             cpus: &options.cpus,
         };
         let backend = chosen.backend();
         let mut groups = Vec::new();
-        let mut left = &ports[1..];
-        for topology in Topology::ALL {
+        let mut left = &ports[2..];
+        for topology in redis_group::TOPOLOGIES {
             let (its, others) = left.split_at(RedisGroup::n_ports(topology));
             groups.push(RedisGroup::prepare(topology, its, &chosen.programs, &layout).await?);
             left = others;
         }
         let redis = groups[0].subject();
-        let postgres = server::postgres(&chosen.programs, &layout).await?;
+        let [primary, replica] =
+            [ports[0], ports[1]].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let postgres =
+            PostgresProcess { name: "postgres", address: primary, source: ClusterSource::Empty };
+        let replica = PostgresProcess {
+            name: "postgres-replica",
+            address: replica,
+            source: ClusterSource::Primary(primary),
+        };
+        let postgres = server::postgres(&chosen.programs, &layout, postgres).await?;
+        let replica = server::postgres(&chosen.programs, &layout, replica).await?;
         // Both come up at the same time.
         let (redis_up, postgres_up) = tokio::join!(redis.start(), postgres.start());
         redis_up.and(postgres_up)?;
@@ -160,7 +175,7 @@ impl Stack {
         ]);
         let facts = StackFacts { backend, reason: chosen.reason, versions, servers };
         let current = AtomicUsize::new(0);
-        Ok(Self { redis: groups, current, postgres, wire: None, facts })
+        Ok(Self { redis: groups, current, postgres, replica, wire: None, facts })
     }
 
     /// Stops all servers and removes what they leave in the system: containers, and the shared
@@ -170,22 +185,54 @@ impl Stack {
     /// stopped all the same.
     pub async fn stop(&self) -> Result<(), StackError> {
         let redis = join_all(self.redis.iter().map(RedisGroup::remove));
-        let (redis, postgres) = tokio::join!(redis, self.postgres.remove());
-        redis.into_iter().collect::<Result<(), _>>().and(postgres)
+        // A replica waits for nothing of its primary to end.
+        let (redis, postgres, replica) =
+            tokio::join!(redis, self.postgres.remove(), self.replica.remove());
+        redis.into_iter().collect::<Result<(), _>>().and(postgres).and(replica)
     }
 
-    /// Starts the servers that a trial needs, empty, in the place of those that were up, which are
+    /// Starts the servers of Redis that a trial needs, empty, in the place of those that were up, which are
     /// ended and leave nothing behind. Returns when all of them were known to be well.
     ///
     /// **Errors**: one does not end or start, or they do not find each other.
-    pub async fn restart_redis(&self, servers: RedisServers) -> Result<MonotonicNs, StackError> {
-        let RedisServers { topology, settings, .. } = servers;
+    pub async fn restart_redis(&self, servers: Servers) -> Result<MonotonicNs, StackError> {
+        let Servers { topology, settings, .. } = servers;
+        let topology = topology.on_redis_side();
         if self.redis_group().topology() != topology {
             self.redis_group().remove().await?;
         }
-        let at = Topology::ALL.iter().position(|it| *it == topology).unwrap_or(0);
+        let at = redis_group::TOPOLOGIES.iter().position(|it| *it == topology).unwrap_or(0);
         self.current.store(at, Relaxed);
         self.redis_group().restart_cold(settings).await
+    }
+
+    /// Gives PostgreSQL a replica where `topology` has one, and takes it away elsewhere. Returns when
+    /// the replica follows, has all that the primary had before, and has it in memory. It is copied
+    /// from the primary when it is first needed, and goes on from where it was when it is needed
+    /// again.
+    ///
+    /// **Errors**: it does not start or end, or does not follow within 30 s.
+    pub async fn replicate(&self, topology: Topology) -> Result<(), StackError> {
+        if !topology.has_database_replica() {
+            return self.replica.stop().await;
+        }
+        if self.replica.is_running().await {
+            return self.wait_until_replayed().await;
+        }
+        replication::prepare(self.postgres_addr()).await?;
+        self.replica.start().await?;
+        self.wait_until_replayed().await?;
+        replication::warm(self.replica.address()).await
+    }
+
+    /// Waits until the replica, if there is one, has repeated all that the primary has written.
+    ///
+    /// **Errors**: it has not within 30 s.
+    pub async fn wait_until_replayed(&self) -> Result<(), StackError> {
+        if !self.replica.is_running().await {
+            return Ok(());
+        }
+        replication::until_replayed(self.postgres_addr(), self.replica.address()).await
     }
 
     /// The servers of Redis that are up.
@@ -199,9 +246,14 @@ impl Stack {
         self.redis_group().subject()
     }
 
-    /// The PostgreSQL server and its verbs.
+    /// The PostgreSQL server that accepts writes, and its verbs.
     pub fn postgres(&self) -> &Server {
         &self.postgres
+    }
+
+    /// The replica of PostgreSQL and its verbs; it is down but where [`Self::replicate`] has it up.
+    pub fn replica(&self) -> &Server {
+        &self.replica
     }
 
     /// Where [`Self::redis`] is.
@@ -229,7 +281,7 @@ impl Stack {
     /// fault is on the wire, in the baseline too, and else straight.
     pub fn redis_location(&self, topology: Topology, fault: Fault) -> RedisLocation {
         let wire = self.wire().filter(|_| fault.is_on_wire()).map(Proxy::address);
-        let group = || self.redis.iter().find(|it| it.topology() == topology);
+        let group = || self.redis.iter().find(|it| it.topology() == topology.on_redis_side());
         let straight = || group().unwrap_or_else(|| self.redis_group()).location();
         wire.map_or_else(straight, RedisLocation::Single)
     }
@@ -250,6 +302,18 @@ impl Stack {
         postgres::url(self.postgres_addr(), postgres::TARGET, postgres::TARGET)
     }
 
+    /// How the lab connects to the replica; `None` while it is down.
+    pub fn replica_admin_url(&self) -> Option<String> {
+        self.replica.pid()?;
+        Some(postgres::url(self.replica.address(), postgres::ADMIN, postgres::TARGET))
+    }
+
+    /// How the service reads from the replica in a trial on `topology`; `None` where that has none.
+    pub fn replica_target_url(&self, topology: Topology) -> Option<String> {
+        let url = || postgres::url(self.replica.address(), postgres::TARGET, postgres::TARGET);
+        topology.has_database_replica().then(url)
+    }
+
     /// How somebody else connects to the same server: role `neighbour`, which owns nothing.
     pub fn neighbour_url(&self) -> String {
         postgres::url(self.postgres_addr(), postgres::NEIGHBOUR, "postgres")
@@ -265,10 +329,16 @@ impl Stack {
         self.postgres.pid()
     }
 
+    /// The same of every PostgreSQL that is up.
+    pub fn postgres_pids(&self) -> Vec<u32> {
+        [&self.postgres, &self.replica].into_iter().filter_map(Server::pid).collect()
+    }
+
     /// Servers that ended although nobody asked them to, with how they ended.
     pub fn unexpected_deaths(&self) -> Vec<String> {
         let redis = self.redis_group().unexpected_ends().into_iter();
-        redis.chain(self.postgres.unexpected_end()).collect()
+        let databases = [&self.postgres, &self.replica].into_iter();
+        redis.chain(databases.filter_map(Server::unexpected_end)).collect()
     }
 
     /// What the manifest says about the servers.

@@ -1,6 +1,13 @@
 //! What PostgreSQL is started with and set up with, the same on both backends.
 
-use std::{fs, net::SocketAddr, num::NonZeroU32, path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, NoTls};
@@ -16,10 +23,10 @@ pub const NEIGHBOUR: &str = "neighbour";
 /// Longest wait for one statement of the set-up or one probe.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Arguments of `initdb` besides the data folder: everybody on this machine's loopback is trusted,
-/// which is all that ever connects. Syncing the empty cluster would only cost time; the server
+/// Arguments of `initdb` besides the data folder: everybody, replicas included, on this machine's
+/// loopback is trusted, which is all that ever connects. Syncing the empty cluster would only cost time; the server
 /// itself runs with `fsync` on.
-pub const INITDB_ARGUMENTS: [&str; 6] = [
+const INITDB_ARGUMENTS: [&str; 6] = [
     "--username=lab",
     "--auth=trust",
     "--encoding=UTF8",
@@ -27,6 +34,65 @@ pub const INITDB_ARGUMENTS: [&str; 6] = [
     "--no-sync",
     "--no-instructions",
 ];
+
+/// Arguments of `pg_basebackup` besides the data folder and the address of the primary.
+///
+/// The copy begins at once, with a checkpoint of its own. The slot has the primary keep what a
+/// replica that is down has not got yet: it is copied once per run and started often. The copy is
+/// not synced, for the same reason as an empty cluster.
+const BASE_BACKUP_ARGUMENTS: [&str; 7] = [
+    "--username=lab",
+    "--checkpoint=fast",
+    "--create-slot",
+    "--slot=replica",
+    "--write-recovery-conf",
+    "--no-manifest",
+    "--no-sync",
+];
+
+/// Where the data of a server come from when it is started for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClusterSource {
+    /// Nowhere: the cluster is empty.
+    Empty,
+    /// The primary at this address, which the server follows from then on.
+    Primary(SocketAddr),
+}
+
+impl ClusterSource {
+    /// The program that makes the data folder; it stands beside `postgres`.
+    pub(super) fn program(self) -> &'static str {
+        match self {
+            Self::Empty => "initdb",
+            Self::Primary(_) => "pg_basebackup",
+        }
+    }
+
+    /// Its arguments, with which it makes the folder `data`.
+    pub(super) fn arguments(self, data: &Path) -> Vec<String> {
+        let data = data.display().to_string();
+        let usual: &[&str] = match self {
+            Self::Empty => &INITDB_ARGUMENTS,
+            Self::Primary(_) => &BASE_BACKUP_ARGUMENTS,
+        };
+        let from = match self {
+            Self::Empty => Vec::new(),
+            Self::Primary(it) => {
+                vec![format!("--host={}", it.ip()), format!("--port={}", it.port())]
+            }
+        };
+        let folder = ["-D".to_owned(), data];
+        usual.iter().map(|it| (*it).to_owned()).chain(from).chain(folder).collect()
+    }
+}
+
+/// A file that every data folder has.
+pub(super) const VERSION_FILE: &str = "PG_VERSION";
+
+/// The data folder inside a server's own, as whoever sees that at `folder` sees it.
+pub(super) fn data_folder(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
 
 /// Arguments of `postgres`. `data` and `socket` are folders as the server sees them.
 ///
@@ -79,8 +145,8 @@ pub async fn select_one(address: SocketAddr) -> Result<(), String> {
     }
 }
 
-/// Makes the service's role, that of a neighbour, the service's database and the extension that counts statements. What exists
-/// is left as it is. **Errors**: a statement is refused.
+/// Makes the service's role, that of a neighbour, the service's database and the extension that
+/// counts statements. What exists is left as it is. **Errors**: a statement is refused.
 pub async fn set_up(address: SocketAddr) -> Result<(), StackError> {
     let role = format!("CREATE ROLE {TARGET} LOGIN");
     let neighbour = format!("CREATE ROLE {NEIGHBOUR} LOGIN");
@@ -112,12 +178,35 @@ pub async fn version(address: SocketAddr) -> Result<String, StackError> {
     answer.ok_or(StackError::NoVersion { name: "postgres" })
 }
 
-async fn connect(address: SocketAddr, database: &str) -> Result<Client, tokio_postgres::Error> {
+/// A connection as the lab's superuser. **Errors**: the server does not give one.
+pub(super) async fn connect(
+    address: SocketAddr,
+    database: &str,
+) -> Result<Client, tokio_postgres::Error> {
     let (client, connection) =
         tokio_postgres::connect(&url(address, ADMIN, database), NoTls).await?;
     // Ends by itself when the client is dropped; its error is the client's error too.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// The first column of the first row that the server answers to `sql`, which casts it to text; `None`
+/// when there is no row, or nothing in it.
+///
+/// **Errors**: no answer within 10 s, or not that; in the server's own words.
+pub(super) async fn ask(
+    address: SocketAddr,
+    database: &str,
+    sql: &str,
+) -> Result<Option<String>, String> {
+    let asking = async {
+        let row = connect(address, database).await?.query_opt(sql, &[]).await?;
+        row.map_or(Ok(None), |row| row.try_get(0))
+    };
+    match timeout(PATIENCE, asking).await {
+        Ok(answer) => answer.map_err(|error| words(&error)),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+    }
 }
 
 /// The server's own words where there are some: the driver's are only `db error`.
@@ -210,6 +299,20 @@ mod tests {
         assert_eq!(usage(SEGMENTS, in_use), Some(Usage::Attached));
         assert_eq!(usage(SEGMENTS, Segment { key: "1", id: "32770" }), None, "another one's id");
         assert_eq!(segment_of("812\n/data\n"), None);
+    }
+
+    #[test]
+    fn a_replica_is_a_copy_of_its_primary_and_an_empty_cluster_is_nobodys() {
+        let primary = SocketAddr::from(([127, 0, 0, 1], 20_001));
+        let data = data_folder(Path::new("/f"));
+        let line =
+            |it: ClusterSource| format!("{} {}", it.program(), it.arguments(&data).join(" "));
+        let copied = line(ClusterSource::Primary(primary));
+        for part in ["pg_basebackup ", "--host=127.0.0.1 --port=20001 -D /f/data", "--slot="] {
+            assert!(copied.contains(part), "{part}: {copied}");
+        }
+        let empty = line(ClusterSource::Empty);
+        assert!(empty.starts_with("initdb ") && !empty.contains("--host"), "{empty}");
     }
 
     #[test]

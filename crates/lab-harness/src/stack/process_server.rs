@@ -9,7 +9,7 @@ use std::{
 use lab_core::clock::MonotonicNs;
 use nix::sys::signal::Signal;
 
-use super::{error::StackError, postgres};
+use super::{error::StackError, postgres, server::last_telling_line};
 use crate::{
     machine::cpu_quota::CpuGroup,
     process::{Child, ChildSpec, Spawner, tree::signal_descendants},
@@ -17,6 +17,14 @@ use crate::{
 
 /// Time between the request to end and the kill.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The data folder of a PostgreSQL.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) data: PathBuf,
+    /// What makes it, before the first start.
+    pub(super) maker: ChildSpec,
+}
 
 /// A server that is a plain child process of the lab.
 #[derive(Debug)]
@@ -26,7 +34,7 @@ pub(super) struct ProcessServer {
     stop_signal: Signal,
     spawner: Spawner,
     /// PostgreSQL's data folder.
-    cluster: Option<PathBuf>,
+    cluster: Option<Cluster>,
     child: Mutex<Option<Arc<Child>>>,
     /// Caps its processor time. After the child, so that it is empty when it is dropped.
     _cpu_group: Option<CpuGroup>,
@@ -43,15 +51,16 @@ impl ProcessServer {
         Self { name, spec, stop_signal, spawner, cluster: None, child, _cpu_group: None }
     }
 
-    pub(super) fn with_cluster(self, data: PathBuf) -> Self {
-        Self { cluster: Some(data), ..self }
+    pub(super) fn with_cluster(self, cluster: Cluster) -> Self {
+        Self { cluster: Some(cluster), ..self }
     }
 
     pub(super) fn with_cpu_group(self, group: Option<CpuGroup>) -> Self {
         Self { _cpu_group: group, ..self }
     }
 
-    /// Starts it; a child that was just killed is waited for first, so that its port is free.
+    /// Starts it, once its data folder is made; a child that was just killed is waited for first, so
+    /// that its port is free.
     pub(super) async fn start(&self) -> Result<(), StackError> {
         if let Some(child) = self.child() {
             if child.unexpected_end().is_none() && !child.is_asked_to_end() {
@@ -60,12 +69,26 @@ impl ProcessServer {
             // Its exit status, or the lack of one, changes nothing: it is gone.
             child.wait().await.ok();
         }
-        if let Some(data) = &self.cluster {
-            postgres::wait_until_abandoned(data).await;
+        if let Some(cluster) = &self.cluster {
+            postgres::wait_until_abandoned(&cluster.data).await;
+            self.make(cluster).await?;
         }
         let child = Arc::new(self.spawner.spawn(self.spec.clone())?);
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         Ok(())
+    }
+
+    /// Makes the data folder where there is none. **Errors**: its maker fails; its last line is quoted.
+    async fn make(&self, cluster: &Cluster) -> Result<(), StackError> {
+        if cluster.data.join(postgres::VERSION_FILE).exists() {
+            return Ok(());
+        }
+        let status = self.spawner.spawn(cluster.maker.clone())?.wait().await;
+        if status.is_ok_and(|it| it.success()) {
+            return Ok(());
+        }
+        let log = cluster.maker.log_path.clone();
+        Err(StackError::DidNotStart { name: self.name, last_line: last_telling_line(&log), log })
     }
 
     pub(super) async fn stop(&self) -> Result<(), StackError> {
@@ -74,8 +97,8 @@ impl ProcessServer {
             self.signal_backends(&child, Signal::SIGCONT);
             child.end_with(self.stop_signal, GRACE).await.ok();
         }
-        if let Some(data) = &self.cluster {
-            postgres::remove_shared_memory(data).await;
+        if let Some(cluster) = &self.cluster {
+            postgres::remove_shared_memory(&cluster.data).await;
         }
         Ok(())
     }

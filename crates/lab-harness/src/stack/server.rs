@@ -22,9 +22,9 @@ use super::{
     container_server::{ContainerServer, ContainerSpec, FOLDER},
     error::StackError,
     install,
-    postgres::{self, INITDB_ARGUMENTS},
+    postgres::{self, ClusterSource},
     probe::{Seen, ping},
-    process_server::ProcessServer,
+    process_server::{Cluster, ProcessServer},
     redis,
 };
 use crate::{
@@ -46,8 +46,8 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(5);
 pub(super) struct Layout<'a> {
     pub(super) run_dir: &'a RunDirectory,
     pub(super) spawner: &'a Spawner,
-    pub(super) postgres: SocketAddr,
     pub(super) max_connections: NonZeroU32,
+    /// Each PostgreSQL has this share of one core.
     pub(super) postgres_cpu_quota: Option<Ratio>,
     pub(super) cpus: &'a CpuPlan,
 }
@@ -71,6 +71,15 @@ pub(super) struct RedisProcess {
     /// Its folder inside the run's: the name of the topology, where it has one of several.
     pub(super) parent: &'static str,
     pub(super) address: SocketAddr,
+}
+
+/// One PostgreSQL.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PostgresProcess {
+    /// For messages; the name of its folder and of its control group as well.
+    pub(super) name: &'static str,
+    pub(super) address: SocketAddr,
+    pub(super) source: ClusterSource,
 }
 
 /// How it runs.
@@ -290,7 +299,7 @@ impl Server {
 
 /// The last line that says why: PostgreSQL goes on to write after its FATAL, and Redis frames its
 /// complaint with lines of stars.
-fn last_telling_line(log: &Path) -> String {
+pub(super) fn last_telling_line(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let told = |line: &&str| line.chars().any(char::is_alphanumeric);
     let complaint = |line: &&str| {
@@ -351,22 +360,25 @@ pub(super) async fn redis(
     Ok(server)
 }
 
-/// Prepares PostgreSQL, which is not started yet: makes its cluster, or has the container make it.
+/// Prepares a PostgreSQL, which is not started yet. Its data folder is made at its first start.
 pub(super) async fn postgres(
     programs: &Programs,
     layout: &Layout<'_>,
+    process: PostgresProcess,
 ) -> Result<Server, StackError> {
-    let (run_dir, address) = (layout.run_dir, layout.postgres);
+    let PostgresProcess { name, address, source } = process;
+    let run_dir = layout.run_dir;
     let user = install::server_user();
-    let folder = run_dir.subfolder("postgres", user)?;
+    let folder = run_dir.subfolder(name, user)?;
     let log = folder.join("postgres.log");
     let arguments = |folder: &Path| {
-        postgres::arguments(address, &folder.join("data"), folder, layout.max_connections)
+        let data = postgres::data_folder(folder);
+        postgres::arguments(address, &data, folder, layout.max_connections)
     };
     let (origin, runner) = match programs {
         Programs::Process(binaries) => {
             let spec = ChildSpec {
-                name: "postgres".into(),
+                name: name.into(),
                 args: arguments(&folder).into_iter().map(Into::into).collect(),
                 env: c_locale(),
                 cwd: Some(folder.clone()),
@@ -375,29 +387,30 @@ pub(super) async fn postgres(
                 death_signal: Signal::SIGQUIT,
                 ..ChildSpec::logged(&binaries.postgres, &log)
             };
-            init_cluster(&binaries.initdb, &spec, &folder.join("data"), layout.spawner).await?;
-            let member = (run_dir.id(), "postgres");
-            let cap = |share| CpuGroup::create(DATABASE_KEY, member, share);
+            let data = postgres::data_folder(&folder);
+            let maker = ChildSpec {
+                name: source.program().into(),
+                program: match source {
+                    ClusterSource::Empty => binaries.initdb.clone(),
+                    ClusterSource::Primary(_) => binaries.initdb.with_file_name(source.program()),
+                },
+                args: source.arguments(&data).into_iter().map(Into::into).collect(),
+                death_signal: Signal::SIGKILL,
+                ..spec.clone()
+            };
+            let cap = |share| CpuGroup::create(DATABASE_KEY, (run_dir.id(), name), share);
             let group = layout.postgres_cpu_quota.map(cap).transpose()?;
             let cpu_group = group.as_ref().map(CpuGroup::procs_file);
             let spec = ChildSpec { cpu_group, ..spec };
-            let server =
-                ProcessServer::new("postgres", spec, Signal::SIGQUIT, layout.spawner.clone());
-            let server = server.with_cluster(folder.join("data")).with_cpu_group(group);
+            let server = ProcessServer::new(name, spec, Signal::SIGQUIT, layout.spawner.clone());
+            let server = server.with_cluster(Cluster { data, maker }).with_cpu_group(group);
             (binaries.postgres.display().to_string(), Runner::Process(Box::new(server)))
         }
         Programs::Docker(images) => {
-            let initdb = INITDB_ARGUMENTS.join(" ");
-            let line = format!(
-                "exec >>{FOLDER}/postgres.log 2>&1; set -e; \
-                 test -s {FOLDER}/data/PG_VERSION || initdb {initdb} -D {FOLDER}/data; \
-                 exec postgres {}",
-                quoted(&arguments(Path::new(FOLDER)))
-            );
             let spec = ContainerSpec {
-                name: "postgres",
+                name,
                 image: images.postgres.clone(),
-                line,
+                line: postgres_line(source, &arguments(Path::new(FOLDER))),
                 folder: folder.clone(),
                 cpus: layout.cpus.postgres.clone(),
                 cpu_quota: layout.postgres_cpu_quota,
@@ -408,34 +421,24 @@ pub(super) async fn postgres(
             (server.image().to_owned(), Runner::Container(Box::new(server)))
         }
     };
-    let (kind, name) = (Kind::Postgres, "postgres");
+    let kind = Kind::Postgres;
     Ok(Server { kind, name, address, origin, folder, owner: user, log, runner })
 }
 
-/// Makes an empty cluster. **Errors**: `initdb` fails; its last line is quoted.
-async fn init_cluster(
-    initdb: &Path,
-    server: &ChildSpec,
-    data: &Path,
-    spawner: &Spawner,
-) -> Result<(), StackError> {
-    let args = INITDB_ARGUMENTS.into_iter().map(Into::into);
-    let spec = ChildSpec {
-        name: "initdb".into(),
-        program: initdb.to_path_buf(),
-        args: args.chain(["-D".into(), data.into()]).collect(),
-        death_signal: Signal::SIGKILL,
-        ..server.clone()
-    };
-    let status = spawner.spawn(spec)?.wait().await;
-    if status.is_ok_and(|it| it.success()) {
-        return Ok(());
-    }
-    Err(StackError::DidNotStart {
-        name: "postgres",
-        last_line: last_telling_line(&server.log_path),
-        log: server.log_path.clone(),
-    })
+/// What a container of PostgreSQL runs: what makes the data folder where there is none, then the
+/// server with `arguments`. Not every image has the former in PATH; it stands beside the server.
+fn postgres_line(source: ClusterSource, arguments: &[String]) -> String {
+    let data = postgres::data_folder(Path::new(FOLDER));
+    let (data_path, version_file) = (data.display(), postgres::VERSION_FILE);
+    let maker = source.program();
+    let maker_arguments = quoted(&source.arguments(&data));
+    let arguments = quoted(arguments);
+    format!(
+        "exec >>{FOLDER}/postgres.log 2>&1; set -e; \
+         programs=$(dirname \"$(readlink -f \"$(command -v postgres)\")\"); \
+         test -s {data_path}/{version_file} || \"$programs/{maker}\" {maker_arguments}; \
+         exec postgres {arguments}"
+    )
 }
 
 /// Messages and sorting as in the C locale, whatever the user's.

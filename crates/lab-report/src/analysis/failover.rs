@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use lab_core::{
     event::{Event, kind},
-    scenario::{Fault, RedisServers, Topology},
+    scenario::{Fault, Servers, Topology},
 };
 
 /// What a failover takes beyond the servers' timeout, from and to, by what is published: that they
@@ -46,9 +46,9 @@ impl FailoverTimes {
 /// How long a failover takes by what is published, from and to: the timeout after which the servers
 /// give up one of theirs, and 1 to 2 s. `None`: nobody can take over, or the fault is not one for
 /// which a timeout is waited.
-pub fn published(servers: RedisServers, fault: Fault) -> Option<[Duration; 2]> {
+pub fn published(servers: Servers, fault: Fault) -> Option<[Duration; 2]> {
     let timeout = match servers.topology {
-        Topology::Single => return None,
+        Topology::Single | Topology::Replica => return None,
         Topology::Sentinel => servers.settings.down_after(),
         Topology::Cluster => servers.settings.node_timeout(),
     };
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_published_is_about_servers_that_are_gone_and_counts_their_own_timeout() {
         let seconds = |topology, settings, fault| {
-            let servers = RedisServers { topology, settings, ..RedisServers::default() };
+            let servers = Servers { topology, settings, ..Servers::default() };
             published(servers, fault).map(|it| it.map(|it| it.as_secs()))
         };
         let shipped = TopologySettings::default();

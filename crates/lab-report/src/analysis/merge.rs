@@ -45,6 +45,10 @@ fn add(mut sum: PhaseCounts, more: PhaseCounts) -> PhaseCounts {
         pool_pending_max: sum.pool_pending_max.max(more.pool_pending_max),
         n_pool_timeouts: both(sum.n_pool_timeouts, more.n_pool_timeouts),
         n_connections_refused: both(sum.n_connections_refused, more.n_connections_refused),
+        replication_lag_bytes_max: sum
+            .replication_lag_bytes_max
+            .max(more.replication_lag_bytes_max),
+        replication_lag_us_max: sum.replication_lag_us_max.max(more.replication_lag_us_max),
         n_cache_hits: both(sum.n_cache_hits, more.n_cache_hits),
         n_cache_misses: both(sum.n_cache_misses, more.n_cache_misses),
         cpu_s: CpuColumn {
@@ -119,6 +123,8 @@ fn db_summary(counts: &PhaseCounts, histograms: &PhaseHistograms, phase: Phase) 
         pool_acquire_wait_us_p99: histograms.quantile(phase, Distribution::PoolAcquireWait, 0.99),
         pool_timeouts: counts.n_pool_timeouts.map(whole),
         connections_refused: counts.n_connections_refused.map(whole),
+        replication_lag_bytes_max: counts.replication_lag_bytes_max,
+        replication_lag_us_max: counts.replication_lag_us_max,
     }
 }
 
@@ -169,6 +175,7 @@ mod tests {
             n_queries,
             n_connections_refused: n_queries.map(|it| it / 100.0),
             pool_in_use_max: Some(u32::try_from(n_timed_out).unwrap()),
+            replication_lag_bytes_max: Some(n_timed_out),
             n_cache_hits: Some(90.0),
             n_cache_misses: Some(10.0),
             cpu_s: CpuColumn { postgres: Some(5.0), ..CpuColumn::default() },
@@ -194,6 +201,8 @@ mod tests {
         assert_eq!(phase.db.queries_per_request, Some(15.0));
         assert_eq!(phase.db.pool_in_use_max, Some(40));
         assert_eq!(phase.db.connections_refused, Some(30));
+        assert_eq!(phase.db.replication_lag_bytes_max, Some(40));
+        assert_eq!(phase.db.replication_lag_us_max, None);
         assert_eq!(phase.cache.hit_ratio, Some(0.9));
         assert_eq!(phase.cpu.postgres_cores, Some(0.5));
         assert_eq!(phase.cpu.redis_cores, None);

@@ -2,7 +2,7 @@
 
 use lab_core::{
     artifact::{
-        raw::{CpuLine, DatabaseLine, ServiceLine},
+        raw::{CpuLine, DatabaseLine, ReplicationLag, ServiceLine},
         timeline::CpuColumn,
         verdict::{ConnectionDemand, PhaseCounts, Window},
     },
@@ -71,6 +71,16 @@ pub fn is_active(state: &str) -> bool {
     state == "active"
 }
 
+/// The most of any reading in `window` of how far a replica was behind; `None`: nobody read it.
+pub fn replication_lag_max(
+    database: &[DatabaseLine],
+    window: Window,
+    of: impl Fn(&ReplicationLag) -> Option<u64>,
+) -> Option<u64> {
+    let inside = database.iter().filter(|it| window.contains(it.at_ms));
+    inside.filter_map(|it| of(it.replication_lag.as_ref()?)).max()
+}
+
 /// CPU time used in `window`, in seconds of one core, by component.
 pub fn cpu_seconds(cpu: &[CpuLine], window: Window) -> CpuColumn<Option<f64>> {
     let used = |total: fn(&CpuLine) -> Option<f64>| {
@@ -90,6 +100,10 @@ pub fn add_samples(counts: &mut PhaseCounts, record: &TrialRecord, window: Windo
     counts.n_queries = queries_in(service, window);
     counts.backends_active_max = backends_max(&record.database, window, is_active);
     counts.backends_total_max = backends_max(&record.database, window, |_| true);
+    let lag =
+        |of: fn(&ReplicationLag) -> Option<u64>| replication_lag_max(&record.database, window, of);
+    counts.replication_lag_bytes_max = lag(|it| Some(it.bytes));
+    counts.replication_lag_us_max = lag(|it| it.replay_us);
     counts.pool_in_use_max = high_water(service, window, |it| it.sample.pool_in_use_high_water);
     counts.pool_pending_max = high_water(service, window, |it| it.sample.pool_pending_high_water);
     let grown = |total: fn(&ServiceLine) -> u64| increase_of_all(service, window, total);
@@ -157,17 +171,34 @@ mod tests {
             wait_event: None,
             n,
         };
+        let line = |at_ms, backends| DatabaseLine { at_ms, backends, replication_lag: None };
         let database = [
-            DatabaseLine { at_ms: 5_000.0, backends: vec![group("active", 90)] },
-            DatabaseLine {
-                at_ms: 6_000.0,
-                backends: vec![group("active", 3), group("idle", 7), group("active", 2)],
-            },
-            DatabaseLine { at_ms: 7_000.0, backends: vec![group("active", 4), group("idle", 16)] },
+            line(5_000.0, vec![group("active", 90)]),
+            line(6_000.0, vec![group("active", 3), group("idle", 7), group("active", 2)]),
+            line(7_000.0, vec![group("active", 4), group("idle", 16)]),
         ];
         assert_eq!(backends_max(&database, FAULT, is_active), Some(5));
         assert_eq!(backends_max(&database, FAULT, |_| true), Some(20));
         assert_eq!(backends_max(&[], FAULT, is_active), None);
+    }
+
+    // Within 5,010 to 9,100 ms the largest readings are 300 bytes and 70 µs, at different times.
+    #[test]
+    fn a_replica_is_behind_by_the_most_that_was_read_in_the_window() {
+        let line = |at_ms, lag: Option<(u64, Option<u64>)>| DatabaseLine {
+            at_ms,
+            backends: vec![],
+            replication_lag: lag.map(|(bytes, replay_us)| ReplicationLag { bytes, replay_us }),
+        };
+        let database = [
+            line(5_000.0, Some((9_000, Some(9_000)))),
+            line(6_000.0, Some((300, None))),
+            line(7_000.0, None),
+            line(8_000.0, Some((0, Some(70)))),
+        ];
+        assert_eq!(replication_lag_max(&database, FAULT, |it| Some(it.bytes)), Some(300));
+        assert_eq!(replication_lag_max(&database, FAULT, |it| it.replay_us), Some(70));
+        assert_eq!(replication_lag_max(&database[2..3], FAULT, |it| Some(it.bytes)), None);
     }
 
     #[test]

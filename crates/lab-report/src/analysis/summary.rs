@@ -47,6 +47,7 @@ pub fn summarise(run: &CampaignRun, trials: &[Vec<TrialResult<'_>>]) -> Summary 
             db_capacity_per_sec: run.calibration.as_ref().map(|it| it.db_capacity_per_sec),
             warm_capacity_per_sec: run.calibration.as_ref().map(|it| it.warm_capacity_per_sec),
             control: run.calibration.as_ref().map_or_else(Vec::new, |it| it.control.clone()),
+            topologies: run.calibration.as_ref().map_or_else(Vec::new, |it| it.topologies.clone()),
         },
         slo: SloSummary {
             deadline_ms: run.slo.deadline.as_secs_f64() * 1_000.0,

@@ -1,17 +1,18 @@
 //! What the strategy claimed, beside what was found: by claim and by variant.
 
 use lab_core::{
+    artifact::summary::DbSummary,
     scenario::ResolvedVariant,
     strategy::{self, CLAIMS},
 };
 
 use super::{
     found::{self, Word},
-    numbers,
+    numbers, positive_control,
     ranking::{cell_key, group_label, group_title},
     view::{CampaignView, CellView},
 };
-use crate::analysis::{effect::base_of, restore::Restored};
+use crate::analysis::{effect::base_of, restore::Restored, statistics::float};
 
 /// What stands over the table of claims.
 pub(super) const TITLE: &str = "What the strategy claimed, and what was found";
@@ -61,6 +62,8 @@ pub(super) struct VariantClaims<'a> {
     pub(super) claims: Vec<(&'a str, &'static str)>,
     /// What its author expected.
     pub(super) hypothesis: &'a str,
+    /// What its servers showed beside that: a name, and one or several sentences.
+    pub(super) servers: Vec<(&'static str, String)>,
     /// What it is compared with; `None` for a control.
     pub(super) base: Option<&'a str>,
     /// One entry for each cell, in the order of the plan; none for a control.
@@ -168,6 +171,7 @@ pub(super) fn of_variant<'a>(view: &'a CampaignView, variant: &str) -> Option<Va
             .map(|id| (id, strategy::claim(id).unwrap_or(UNKNOWN)))
             .collect(),
         hypothesis: &resolved.hypothesis,
+        servers: servers(view, resolved),
         base: resolved.base.as_deref(),
         found,
     })
@@ -191,4 +195,27 @@ fn restored(trials: &CellView) -> Option<String> {
         numbers::three_digits(load_s_per_million),
         numbers::milliseconds(restart_ms)
     ))
+}
+
+/// What is said of a variant whose database has a replica: whether that carries more at all, and how
+/// far it was behind.
+fn servers(view: &CampaignView, variant: &ResolvedVariant) -> Vec<(&'static str, String)> {
+    if !variant.topology.has_database_replica() {
+        return Vec::new();
+    }
+    let cells = view.cells().filter(|(cell, _)| cell.variant == variant.name);
+    let lag = cells.map(|(cell, _)| {
+        format!("{} under {}", replication_lag(&cell.phases.fault.db), group_label(cell))
+    });
+    let lag = format!("while the fault was on at most {}", lag.collect::<Vec<_>>().join(", "));
+    let control = positive_control::replica_sentence(&view.summary.calibration.topologies);
+    vec![("Capacity", control), ("Replication lag", lag)]
+}
+
+fn replication_lag(db: &DbSummary) -> String {
+    let missing = || numbers::MISSING.to_owned();
+    let bytes = db.replication_lag_bytes_max.map_or_else(missing, numbers::kilobytes);
+    let ms = |us: u64| numbers::milliseconds(float(us) / 1e3);
+    let time = db.replication_lag_us_max.map_or_else(missing, ms);
+    format!("{bytes} and {time}")
 }

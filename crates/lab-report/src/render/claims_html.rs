@@ -95,9 +95,14 @@ pub(super) fn claims_part(of: &VariantClaims<'_>) -> String {
             )
         }
     };
+    let servers: String = of
+        .servers
+        .iter()
+        .map(|(name, sentence)| format!("<dt>{name}</dt><dd>{}.</dd>\n", escape(sentence)))
+        .collect();
     format!(
         "<p>{}.</p>\n<dl>\n<dt>Claimed</dt><dd>{claimed}</dd>\n<dt>Expected</dt><dd>{}</dd>\n\
-         <dt>Found</dt><dd>{found}</dd>\n</dl>\n",
+         {servers}<dt>Found</dt><dd>{found}</dd>\n</dl>\n",
         escape(of.title),
         escape(of.hypothesis)
     )

@@ -1,6 +1,10 @@
 //! The circumstances of a campaign in words: the machine, the calibration, the trials.
 
-use lab_core::artifact::{manifest::ControlPoint, summary::CellSummary, verdict::MachineStalls};
+use lab_core::artifact::{
+    manifest::{ControlPoint, TopologyPoint},
+    summary::CellSummary,
+    verdict::MachineStalls,
+};
 
 use super::{numbers, ranking::cell_title, view::CampaignView};
 use crate::analysis::wire_cost::{WireCost, wire_cost};
@@ -67,6 +71,12 @@ pub(super) fn machine(view: &CampaignView) -> Vec<(&'static str, String)> {
         ),
     ];
     facts.extend(proxy(view).map(|it| ("proxy of the faults on the wire", it)));
+    if !calibration.topologies.is_empty() {
+        facts.push((
+            "capacity of the database by topology, requests/s",
+            by_topology(&calibration.topologies),
+        ));
+    }
     if !calibration.control.is_empty() {
         facts.push(("capacity by instances, requests/s", by_instances(&calibration.control)));
     }
@@ -98,6 +108,14 @@ fn by_instances(control: &[ControlPoint]) -> String {
         )
     };
     control.iter().map(shown).collect::<Vec<_>>().join("; ")
+}
+
+/// What the database of each topology carries; a campaign that compares none has none.
+fn by_topology(points: &[TopologyPoint]) -> String {
+    let shown = |it: &TopologyPoint| {
+        format!("{} with {}", numbers::three_digits(it.db_capacity_per_sec), it.topology)
+    };
+    points.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 fn per_sec(rate: Option<f64>, why_missing: &str) -> String {

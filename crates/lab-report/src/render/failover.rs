@@ -62,7 +62,7 @@ fn row(cell: &CellSummary, trials: &CellView) -> Vec<String> {
 }
 
 fn rule(cell: &CellSummary, trials: &CellView) -> String {
-    let servers = trials.trials.first().map(|it| it.manifest.variant.redis_servers());
+    let servers = trials.trials.first().map(|it| it.manifest.variant.servers());
     let Some([from, to]) = servers.and_then(|it| published(it, cell.fault)) else {
         return numbers::MISSING.into();
     };

@@ -216,6 +216,9 @@ fn variant_part(view: &CampaignView, variant: &str) -> String {
         "{}.\n\n- Claimed: {claimed}\n- Expected: {}\n",
         of.title, of.hypothesis
     ));
+    for (name, sentence) in &of.servers {
+        text.push_str(&format!("- {name}: {sentence}.\n"));
+    }
     let Some(base) = of.base else {
         text.push_str(&format!("- Found: {}.\n", claims::CONTROL_FOUND));
         return text;

@@ -25,6 +25,7 @@ mod marks;
 mod numbers;
 mod playbook;
 mod plots;
+mod positive_control;
 mod ranking;
 mod scaling;
 mod scaling_plot;

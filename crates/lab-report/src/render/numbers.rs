@@ -103,6 +103,12 @@ pub(super) fn gibibytes(bytes: u64) -> String {
     format!("{} GiB", three_digits(bytes as f64 / f64::from(1u32 << 30)))
 }
 
+/// Bytes: `0.4 KB`, `12.3 KB`, `1,230 KB`.
+#[expect(clippy::cast_precision_loss, reason = "three digits of it are shown")]
+pub(super) fn kilobytes(bytes: u64) -> String {
+    format!("{} KB", three_digits(bytes as f64 / 1e3))
+}
+
 /// A name from an artifact, in words: `timed_out` is `timed out`.
 pub(super) fn words(name: &str) -> String {
     name.replace('_', " ")

@@ -6,11 +6,14 @@ use lab_core::artifact::{
 };
 
 use super::{
-    numbers, ranking,
+    numbers,
+    positive_control::{self, Words},
+    ranking,
     view::{CampaignView, CellView, TrialView},
 };
 use crate::analysis::{
-    scaling::{PositiveControl, goodput_per_sec, refused_per_sec},
+    positive_control::PositiveControl,
+    scaling::{goodput_per_sec, refused_per_sec},
     statistics::median,
 };
 
@@ -93,25 +96,13 @@ impl Scaling {
 
     /// Whether this machine can show what more instances bring, in one sentence.
     pub(super) fn control_sentence(&self) -> String {
-        let Some(control) = PositiveControl::of(&self.control) else {
-            return "No positive control was measured: whether more instances carry more on this \
-                    machine is not known"
-                .into();
+        let control = PositiveControl::of_instances(&self.control);
+        let words = |it: &PositiveControl<u32>| Words {
+            many: format!("with Redis up {} instances carry", it.many),
+            few: format!("{} carries", it.few),
+            otherwise: "so a curve that stays flat may be the machine's",
         };
-        let PositiveControl { n_few, n_many, ratio, ratio_min } = control;
-        let (ratio, ratio_min) = (numbers::three_digits(ratio), numbers::three_digits(ratio_min));
-        if control.passed() {
-            format!(
-                "Positive control passed: with Redis up {n_many} instances carry {ratio} times what \
-                 {n_few} carries (at least {ratio_min} are needed)"
-            )
-        } else {
-            format!(
-                "Cannot be shown on this machine: with Redis up {n_many} instances carry only \
-                 {ratio} times what {n_few} carries (at least {ratio_min} are needed), so a curve \
-                 that stays flat may be the machine's"
-            )
-        }
+        positive_control::sentence(control.as_ref(), words, "more instances carry")
     }
 
     /// The medians as a table: a head, and a row for each variant and number.

@@ -28,7 +28,7 @@ mod variations;
 
 pub(super) use variations::{
     campaign_at_two_loads, campaign_under_faults, campaign_with_failovers, campaign_with_instances,
-    campaign_with_snapshots,
+    campaign_with_replica, campaign_with_snapshots,
 };
 
 use super::view::{CampaignView, CellView, TrialView};
@@ -145,6 +145,7 @@ pub(super) fn campaign() -> CampaignView {
             db_capacity_per_sec: Some(408.0),
             warm_capacity_per_sec: Some(2_310.0),
             control: Vec::new(),
+            topologies: Vec::new(),
         },
         slo: SloSummary { deadline_ms: 1_000.0, served_ratio_min: 0.95 },
         variants,
@@ -199,6 +200,7 @@ fn calibration() -> Calibration {
         warm_capacity_per_sec: 2_310.0,
         probe_per_sec: 415.0,
         control: Vec::new(),
+        topologies: Vec::new(),
     }
 }
 
@@ -481,6 +483,7 @@ fn manifest(run: &CampaignRun, behaviour: Behaviour, number: u32) -> Manifest {
         redis: RedisLocation::Single(address),
         registers: false,
         database_url: "host=127.0.0.1".into(),
+        replica_url: None,
         pool_size: campaign.database.pool_size,
         worker_threads: campaign.service.worker_threads,
         catalogue: campaign.catalogue.clone(),

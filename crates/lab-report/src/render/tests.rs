@@ -330,6 +330,28 @@ fn a_variant_that_restores_a_snapshot_says_how_much_and_how_long() {
     assert!(!alone.contains("Restored:"));
 }
 
+#[test]
+fn a_variant_with_a_replica_says_whether_it_carries_more_and_how_far_it_was_behind() {
+    let files = render_campaign(&testing::campaign_with_replica(1.8)).unwrap();
+    let (page, report) = (text(&files, "report.html"), text(&files, "report.md"));
+    for want in [
+        "Positive control passed: with the cache bypassed a primary and its replica carry 1.8 times",
+        "while the fault was on at most 12.3 KB and 6.7 ms under crash at 1.5",
+        "400 with single, 720 with replica",
+    ] {
+        assert_eq!((page.matches(want).count(), report.matches(want).count()), (1, 1), "{want}");
+    }
+    let files = render_campaign(&testing::campaign_with_replica(1.1)).unwrap();
+    let says = "Cannot be shown on this machine: with the cache bypassed a primary and its replica";
+    assert!(text(&files, "report.md").contains(says) && text(&files, "report.html").contains(says));
+    let mut view = testing::campaign_with_replica(1.1);
+    view.summary.calibration.topologies.clear();
+    let report = text(&render_campaign(&view).unwrap(), "report.md");
+    assert!(report.contains("No positive control was measured: whether a primary and its replica"));
+    let report = text(&render_campaign(&testing::campaign()).unwrap(), "report.md");
+    assert!(!report.contains("and its replica") && !report.contains("Replication lag"));
+}
+
 /// What follows each `before` in `text`, up to `after`.
 fn between<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
     text.split(before).skip(1).filter_map(|it| it.split(after).next()).collect()

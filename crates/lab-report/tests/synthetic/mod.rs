@@ -188,6 +188,7 @@ fn database() -> Vec<DatabaseLine> {
         .map(|k| DatabaseLine {
             at_ms: f64::from(k) * 250.0,
             backends: vec![group("active", 1 + k / 20), group("idle", 17)],
+            replication_lag: None,
         })
         .collect()
 }
@@ -289,6 +290,7 @@ fn target(campaign: &Campaign) -> TargetConfig {
         redis: RedisLocation::Single("127.0.0.1:20003".parse().unwrap()),
         registers: false,
         database_url: "host=127.0.0.1".into(),
+        replica_url: None,
         pool_size: campaign.database.pool_size,
         worker_threads: campaign.service.worker_threads,
         catalogue: campaign.catalogue.clone(),

@@ -45,6 +45,26 @@ pub(crate) struct DemandSample {
     pub(crate) waits_us: Vec<(u64, u64)>,
 }
 
+impl DemandSample {
+    /// What happened at two pools together. High-water marks are added as well, although the two
+    /// need not have been reached at the same moment: the sum is at least the true mark.
+    pub(crate) fn and(self, other: Self) -> Self {
+        let mut waits_us: BTreeMap<u64, u64> = self.waits_us.into_iter().collect();
+        for (wait_us, n) in other.waits_us {
+            *waits_us.entry(wait_us).or_default() += n;
+        }
+        Self {
+            pending: self.pending + other.pending,
+            in_use: self.in_use + other.in_use,
+            pending_high_water: self.pending_high_water + other.pending_high_water,
+            in_use_high_water: self.in_use_high_water + other.in_use_high_water,
+            demand_mean: self.demand_mean + other.demand_mean,
+            demand_high_water: self.demand_high_water + other.demand_high_water,
+            waits_us: waits_us.into_iter().collect(),
+        }
+    }
+}
+
 impl Demand {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
@@ -168,6 +188,22 @@ mod tests {
         assert!((sample.demand_mean - 0.5).abs() < 1e-9, "{sample:?}");
         assert_eq!(sample.demand_high_water, 1, "what was held when the sample began counts");
         assert!(sample.waits_us.is_empty());
+    }
+
+    // Worked by hand, field by field.
+    #[test]
+    fn demand_of_two_pools_is_added() {
+        let sample = |n: u32, waits_us: &[(u64, u64)]| DemandSample {
+            pending: n,
+            in_use: 2 * n,
+            pending_high_water: 3 * n,
+            in_use_high_water: 4 * n,
+            demand_mean: f64::from(n) / 2.0,
+            demand_high_water: 7 * n,
+            waits_us: waits_us.to_vec(),
+        };
+        let both = sample(1, &[(10, 1), (30, 2)]).and(sample(2, &[(10, 4), (20, 8)]));
+        assert_eq!(both, sample(3, &[(10, 5), (20, 8), (30, 2)]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The pool in front of PostgreSQL and every statement the service sends.
+//! The pool in front of PostgreSQL, one for each server of it, and every statement the service sends.
 //!
 //! All statements go through [`Connection`], which counts them in one place. Nothing else is sent:
 //! no `SET`, no `BEGIN`, no ping when a connection is handed out; `statement_timeout` travels as a
@@ -10,6 +10,7 @@ mod documents;
 mod optimized;
 mod pages;
 pub(crate) mod schema;
+mod servers;
 mod sessions;
 mod writes;
 
@@ -31,7 +32,11 @@ use tokio::time::Instant;
 use tokio_postgres::{NoTls, error::SqlState};
 
 use self::{connection::Connection, demand::Demand};
-pub(crate) use self::{demand::DemandSample, writes::Order};
+pub(crate) use self::{
+    demand::DemandSample,
+    servers::{DatabaseServers, ServerRole},
+    writes::Order,
+};
 use crate::{
     error::DatabaseError, metrics::AcquireWaits, request::RequestContext, totals::Counter,
 };
@@ -54,9 +59,14 @@ pub(crate) struct Database {
 /// Why no pool can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolSettingsError {
-    /// The address of PostgreSQL is none.
-    #[error("database_url: {0}")]
-    Url(#[from] tokio_postgres::Error),
+    /// The address of a PostgreSQL is none.
+    #[error("{key}: {source}")]
+    Url {
+        /// Which address.
+        key: &'static str,
+        /// What does not fit.
+        source: tokio_postgres::Error,
+    },
     /// The pool refused its settings.
     #[error("database pool: {0}")]
     Build(#[from] BuildError),
@@ -82,14 +92,19 @@ pub(crate) struct DatabaseTotals {
 }
 
 impl Database {
-    /// A pool that opens connections as they are needed. **Errors**: see [`PoolSettingsError`].
+    /// A pool that opens connections to `role`'s server as they are needed.
+    ///
+    /// **Errors**: see [`PoolSettingsError`].
     pub(crate) fn new(
         config: &TargetConfig,
+        (role, url): (ServerRole, &str),
         deadlines: DeadlinePropagation,
         waits: AcquireWaits,
     ) -> Result<Self, PoolSettingsError> {
         let settings = &config.settings.database;
-        let connect = connect_config(&config.database_url, settings)?;
+        let key = role.url_key();
+        let connect = connect_config(url, settings)
+            .map_err(|source| PoolSettingsError::Url { key, source })?;
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(connect, NoTls, manager_config);
         let pool = Pool::builder(manager)
@@ -147,6 +162,12 @@ impl Database {
         self.lock_demand().now()
     }
 
+    /// Both together: what is asked of the server, now.
+    fn demand(&self) -> u32 {
+        let (pending, in_use) = self.pending_and_in_use();
+        pending + in_use
+    }
+
     /// What was asked of the pool since this was last called.
     pub(crate) fn drain_demand(&self) -> DemandSample {
         self.lock_demand().drain(Instant::now().into_std())
@@ -197,6 +218,21 @@ impl Database {
 
     fn lock_demand(&self) -> MutexGuard<'_, Demand> {
         self.demand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DatabaseTotals {
+    /// Those of two pools together.
+    fn and(self, other: Self) -> Self {
+        Self {
+            pool_size_max: self.pool_size_max + other.pool_size_max,
+            pool_size: self.pool_size + other.pool_size,
+            acquire_timeouts: self.acquire_timeouts + other.acquire_timeouts,
+            connections_refused: self.connections_refused + other.connections_refused,
+            statements_sent: self.statements_sent + other.statements_sent,
+            statements_failed: self.statements_failed + other.statements_failed,
+            statements_cancelled: self.statements_cancelled + other.statements_cancelled,
+        }
     }
 }
 

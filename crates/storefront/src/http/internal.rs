@@ -96,8 +96,8 @@ struct TotalsState {
 }
 
 async fn state(State(shop): State<Arc<Shop>>) -> Json<InternalState> {
-    let database = shop.database().totals();
-    let (pending, in_use) = shop.database().pending_and_in_use();
+    let database = shop.databases().totals();
+    let (pending, in_use) = shop.databases().pending_and_in_use();
     Json(InternalState {
         is_local_cache_loaded: shop.is_local_cache_loaded(),
         mitigations: switches::snapshots(&shop),

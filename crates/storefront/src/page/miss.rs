@@ -23,8 +23,8 @@ use lab_mitigation::{
 use super::{JitteredTtl, PageKey, now, source};
 use crate::{
     admission::Admission,
-    database::Database,
-    error::ServiceError,
+    database::{DatabaseServers, ServerRole},
+    error::{DatabaseError, ServiceError},
     events::{EventLog, QuietSecond},
     redis_client::RedisClient,
     request::RequestContext,
@@ -36,7 +36,7 @@ pub(crate) struct Misses {
     pub(crate) local: LocalCache<String, Bytes>,
     pub(crate) admission: Admission,
     pub(crate) retry: Retry,
-    pub(crate) database: Arc<Database>,
+    pub(crate) databases: DatabaseServers,
     redis: RedisClient,
     cache: CacheMode,
     page_query: PageQuery,
@@ -47,24 +47,33 @@ pub(crate) struct Misses {
     limited_stretch: QuietSecond,
 }
 
+/// What the database said of a page.
+#[derive(Debug, Clone)]
+pub(crate) struct Filled {
+    /// `None`: there is no such page.
+    pub(super) body: Option<Bytes>,
+    /// Which server said so.
+    pub(super) by: ServerRole,
+}
+
 /// What [`Misses`] shares with the rest of the service.
 #[derive(Debug)]
 pub(crate) struct MissParts {
     pub(crate) admission: Admission,
     pub(crate) retry: Retry,
     pub(crate) redis: RedisClient,
-    pub(crate) database: Arc<Database>,
+    pub(crate) databases: DatabaseServers,
     pub(crate) events: Arc<EventLog>,
 }
 
 impl Misses {
     pub(crate) fn new(config: &TargetConfig, parts: MissParts) -> Self {
-        let MissParts { admission, retry, redis, database, events } = parts;
+        let MissParts { admission, retry, redis, databases, events } = parts;
         Self {
             local: LocalCache::new(&config.settings.local_cache),
             admission,
             retry,
-            database,
+            databases,
             redis,
             cache: config.settings.cache,
             page_query: config.settings.page_query,
@@ -83,19 +92,19 @@ impl Misses {
         self: Arc<Self>,
         context: RequestContext,
         key: PageKey,
-    ) -> Result<Option<Bytes>, Arc<ServiceError>> {
+    ) -> Result<Filled, Arc<ServiceError>> {
         let deadline = Some(context.deadline.at());
         let read = |_| self.read_database(context, key);
-        let body = self.retry.run(deadline, is_retryable, read).await.map_err(Arc::new)?;
+        let filled = self.retry.run(deadline, is_retryable, read).await.map_err(Arc::new)?;
         let name = key.to_string();
-        match &body {
+        match &filled.body {
             Some(body) => {
                 self.fill_redis(context, &name, body).await;
                 self.local.insert(now(), name, body.clone());
             }
             None => self.local.insert_negative(now(), name),
         }
-        Ok(body)
+        Ok(filled)
     }
 
     /// Switches to the one query while the mode is enforce, and back to the configured way.
@@ -107,13 +116,31 @@ impl Misses {
         &self,
         context: RequestContext,
         key: PageKey,
-    ) -> Result<Option<Bytes>, ServiceError> {
+    ) -> Result<Filled, ServiceError> {
         let entered = self.admission.enter(context, now()).await;
         let admitted = entered.inspect_err(|refusal| self.note_refusal(refusal))?;
-        let read = source::read(&self.database, context, self.page_query(), key).await;
-        let result = read.map_err(ServiceError::from);
+        let result = self.read_servers(context, key).await.map_err(ServiceError::from);
         admitted.on_result(now(), &result);
         result
+    }
+
+    /// Asks one server, and the primary when that is a replica which is gone.
+    async fn read_servers(
+        &self,
+        context: RequestContext,
+        key: PageKey,
+    ) -> Result<Filled, DatabaseError> {
+        let (by, server) = self.databases.choose(now());
+        match source::read(server, context, self.page_query(), key).await {
+            Ok(body) => Ok(Filled { body, by }),
+            Err(error) if by == ServerRole::Replica && error.is_of_one_server() => {
+                self.databases.on_replica_lost(now(), &error);
+                let primary = self.databases.primary();
+                let body = source::read(primary, context, self.page_query(), key).await?;
+                Ok(Filled { body, by: ServerRole::Primary })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn page_query(&self) -> PageQuery {

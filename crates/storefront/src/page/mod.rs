@@ -7,8 +7,8 @@
 //!    database nothing and is served whatever the pressure.
 //! 4. **Coalescing**: a miss joins the read of the same page that goes on. Outside of everything
 //!    that guards the database, because who joins costs it nothing.
-//! 5. **Miss** ([`miss`]): retry, then admission ([`crate::admission`]), then the database, then
-//!    the caches are filled.
+//! 5. **Miss** ([`miss`]): retry, then admission ([`crate::admission`]), then the database or its
+//!    replica, then the caches are filled.
 //! 6. **Stand-in**: when 5 refuses or fails, an expired local entry may stand in if the settings
 //!    allow its age, or a page rendered ahead; else the refusal or the error is the answer.
 //!
@@ -40,9 +40,10 @@ use tokio::time::Instant;
 
 pub(crate) use self::{
     key::{JitteredTtl, PageKey},
-    miss::{MissParts, Misses},
+    miss::{Filled, MissParts, Misses},
 };
 use crate::{
+    database::ServerRole,
     error::ServiceError,
     events::{EventLog, QuietSecond},
     random::Random,
@@ -56,7 +57,7 @@ use crate::{
 pub(crate) struct Pages {
     pub(crate) misses: Arc<Misses>,
     pub(crate) redis: RedisClient,
-    pub(crate) coalesce: Coalesce<PageKey, Option<Bytes>, Arc<ServiceError>>,
+    pub(crate) coalesce: Coalesce<PageKey, Filled, Arc<ServiceError>>,
     pub(crate) dimmer: GracefulDegradation,
     pub(crate) rendered_ahead: StaticSnapshot<String, Bytes>,
     deadlines: DeadlinePropagation,
@@ -185,12 +186,15 @@ impl Pages {
                 return Err(Arc::new(ServiceError::FillTimedOut(timeout)));
             }
         };
-        let served_by = match filled.role {
-            Role::Led => ServedBy::Database,
-            Role::Joined => ServedBy::Coalesced,
-        };
         match filled.result {
-            Ok(body) => Ok((body, served_by)),
+            Ok(Filled { body, by }) => {
+                let served_by = match (filled.role, by) {
+                    (Role::Led, ServerRole::Primary) => ServedBy::Database,
+                    (Role::Led, ServerRole::Replica) => ServedBy::Replica,
+                    (Role::Joined, _) => ServedBy::Coalesced,
+                };
+                Ok((body, served_by))
+            }
             Err(FillError::Failed(error)) => Err(error),
             Err(FillError::Lost) => Err(Arc::new(ServiceError::FillLost)),
         }

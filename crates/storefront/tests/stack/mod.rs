@@ -32,9 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Servers, a data set and the storefronts that use them.
 pub(crate) struct Stack {
     directory: TempDir,
+    postgres_bin: PathBuf,
     postgres: Option<Child>,
+    replica: Option<Child>,
     redis: Option<Child>,
     pub(crate) postgres_address: SocketAddr,
+    /// Where the replica of PostgreSQL is, once it was started.
+    pub(crate) replica_address: Option<SocketAddr>,
     pub(crate) redis_address: SocketAddr,
     /// Where storefronts are told to find Redis, when it is not at `redis_address`.
     pub(crate) redis_location: Option<Value>,
@@ -56,12 +60,15 @@ pub(crate) async fn start() -> Option<Stack> {
         postgres_address: free_address(),
         redis_address: free_address(),
         redis_location: None,
+        replica_address: None,
+        postgres_bin,
         postgres: None,
+        replica: None,
         redis: None,
         catalogue: Catalogue::generate(&spec()),
         directory,
     };
-    stack.start_postgres(&postgres_bin).await;
+    stack.start_postgres().await;
     stack.start_redis().await;
     stack.run("seed", json!({})).success_or_panic();
     Some(stack)
@@ -75,44 +82,81 @@ fn spec() -> CatalogueSpec {
 }
 
 impl Stack {
-    async fn start_postgres(&mut self, bin: &Path) {
-        let home = self.directory.path().join("postgres");
-        std::fs::create_dir(&home).unwrap();
-        let user = unprivileged_user();
-        if let Some(user) = &user {
+    async fn start_postgres(&mut self) {
+        if unprivileged_user().is_some() {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             std::fs::set_permissions(self.directory.path(), mode).unwrap();
-            chown(&home, Some(user.uid), Some(user.gid)).unwrap();
         }
-        let as_user = |program: &str| {
-            let mut command = Command::new(bin.join(program));
-            command.current_dir(&home).stdout(Stdio::null()).stderr(Stdio::null());
-            if let Some(user) = &user {
-                command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-            }
-            command
-        };
-        let data = home.join("data");
-        let mut initdb = as_user("initdb");
-        initdb.args(["-U", "lab", "-A", "trust", "--no-sync", "-D"]).arg(&data);
+        let home = self.postgres_home("postgres");
+        let mut initdb = self.as_postgres_user("initdb", &home);
+        initdb.args(["-U", "lab", "-A", "trust", "--no-sync", "-D"]).arg(home.join("data"));
         assert!(initdb.status().unwrap().success(), "initdb failed");
-        let mut server = as_user("postgres");
-        server.arg("-D").arg(&data);
-        for option in [
-            "listen_addresses=127.0.0.1".to_owned(),
-            format!("port={}", self.postgres_address.port()),
-            format!("unix_socket_directories={}", home.display()),
-            "shared_preload_libraries=pg_stat_statements".to_owned(),
-        ] {
-            server.arg("-c").arg(option);
-        }
-        self.postgres = Some(server.spawn().unwrap());
+        self.postgres = Some(self.postgres_server(self.postgres_address, &home));
         let admin = self.url("lab", "postgres");
         eventually("postgres answers", async || connect(&admin).await.is_some()).await;
         let client = connect(&admin).await.unwrap();
         client.batch_execute("CREATE ROLE storefront LOGIN").await.unwrap();
         client.batch_execute("CREATE DATABASE storefront OWNER storefront").await.unwrap();
         self.admin().await.batch_execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    }
+
+    /// Starts a replica of PostgreSQL as it is now, which storefronts from now on are told of.
+    pub(crate) async fn start_replica(&mut self) {
+        let home = self.postgres_home("replica");
+        let mut copy = self.as_postgres_user("pg_basebackup", &home);
+        copy.args(["-U", "lab", "-h", "127.0.0.1", "-c", "fast", "--no-sync", "-R", "-p"]);
+        copy.arg(self.postgres_address.port().to_string()).arg("-D").arg(home.join("data"));
+        assert!(copy.status().unwrap().success(), "pg_basebackup failed");
+        let address = free_address();
+        self.replica_address = Some(address);
+        self.replica = Some(self.postgres_server(address, &home));
+        self.wait_for_replica().await;
+    }
+
+    /// Waits until the replica has all that the primary has now.
+    pub(crate) async fn wait_for_replica(&self) {
+        let sql = "SELECT pg_current_wal_lsn()::text";
+        let written: String = self.admin().await.query_one(sql, &[]).await.unwrap().get(0);
+        let sql = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+        eventually("the replica has what the primary has", async || {
+            let Some(replica) = connect(&self.replica_url("lab")).await else { return false };
+            let row = replica.query_one(sql, &[&written]).await;
+            row.is_ok_and(|it| it.get::<_, Option<bool>>(0) == Some(true))
+        })
+        .await;
+    }
+
+    /// A folder for a server of PostgreSQL, which is not this user's.
+    fn postgres_home(&self, name: &str) -> PathBuf {
+        let home = self.directory.path().join(name);
+        std::fs::create_dir(&home).unwrap();
+        if let Some(user) = unprivileged_user() {
+            chown(&home, Some(user.uid), Some(user.gid)).unwrap();
+        }
+        home
+    }
+
+    fn as_postgres_user(&self, program: &str, home: &Path) -> Command {
+        let mut command = Command::new(self.postgres_bin.join(program));
+        command.current_dir(home).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(user) = unprivileged_user() {
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+        }
+        command
+    }
+
+    fn postgres_server(&self, address: SocketAddr, home: &Path) -> Child {
+        let mut server = self.as_postgres_user("postgres", home);
+        server.arg("-D").arg(home.join("data"));
+        for option in [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", address.port()),
+            format!("unix_socket_directories={}", home.display()),
+            "shared_preload_libraries=pg_stat_statements".to_owned(),
+        ] {
+            server.arg("-c").arg(option);
+        }
+        server.spawn().unwrap()
     }
 
     pub(crate) async fn start_redis(&mut self) {
@@ -137,9 +181,11 @@ impl Stack {
     }
 
     pub(crate) fn stop_postgres(&mut self) {
-        let mut postgres = self.postgres.take().expect("postgres runs");
-        kill(pid(&postgres), Signal::SIGQUIT).unwrap();
-        postgres.wait().unwrap();
+        stop_server(self.postgres.take().expect("postgres runs"));
+    }
+
+    pub(crate) fn stop_replica(&mut self) {
+        stop_server(self.replica.take().expect("the replica runs"));
     }
 
     /// A connection as the superuser.
@@ -147,9 +193,17 @@ impl Stack {
         connect(&self.url("lab", "storefront")).await.expect("postgres answers")
     }
 
+    /// A connection to the replica as the superuser.
+    pub(crate) async fn replica_admin(&self) -> tokio_postgres::Client {
+        connect(&self.replica_url("lab")).await.expect("the replica answers")
+    }
+
     fn url(&self, user: &str, database: &str) -> String {
-        let port = self.postgres_address.port();
-        format!("host=127.0.0.1 port={port} user={user} dbname={database}")
+        url(self.postgres_address, user, database)
+    }
+
+    fn replica_url(&self, user: &str) -> String {
+        url(self.replica_address.expect("it was started"), user, "storefront")
     }
 
     fn config(&self, settings: Value) -> TargetConfig {
@@ -159,6 +213,7 @@ impl Stack {
             "internal_token": "secret",
             "redis": self.redis_location.clone().unwrap_or(json!(self.redis_address)),
             "database_url": self.url("storefront", "storefront"),
+            "replica_url": self.replica_address.map(|_| self.replica_url("storefront")),
             "pool_size": 4,
             "worker_threads": 1,
             "catalogue": spec(),
@@ -225,6 +280,9 @@ impl Drop for Stack {
     fn drop(&mut self) {
         if self.redis.is_some() {
             self.kill_redis();
+        }
+        if self.replica.is_some() {
+            self.stop_replica();
         }
         if self.postgres.is_some() {
             self.stop_postgres();
@@ -387,6 +445,16 @@ async fn connect(url: &str) -> Option<tokio_postgres::Client> {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.ok()?;
     tokio::spawn(connection);
     Some(client)
+}
+
+fn url(address: SocketAddr, user: &str, database: &str) -> String {
+    format!("host=127.0.0.1 port={} user={user} dbname={database}", address.port())
+}
+
+/// Ends a server of PostgreSQL and all its processes.
+fn stop_server(mut server: Child) {
+    kill(pid(&server), Signal::SIGQUIT).unwrap();
+    server.wait().unwrap();
 }
 
 fn pid(child: &Child) -> Pid {

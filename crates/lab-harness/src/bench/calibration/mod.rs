@@ -14,10 +14,10 @@ use std::{num::NonZeroU32, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use lab_core::{
-    artifact::manifest::{Calibration, ControlPoint},
+    artifact::manifest::{Calibration, ControlPoint, TopologyPoint},
     load_plan::Arrivals,
     sample::{self, RequestSample},
-    scenario::{RedisServers, ResolvedVariant},
+    scenario::{ResolvedVariant, Servers, Topology},
     settings::{CacheMode, Settings},
     units::{PerSec, Ratio},
 };
@@ -70,6 +70,9 @@ pub(crate) const WARM_RESERVE: f64 = 1.4;
 /// database carries most. Warm capacity is that of the smallest number, which has to carry the
 /// baseline.
 ///
+/// Where a variant reads from a replica too, C stays that of the primary alone, so that all variants
+/// meet the same load, and what both carry is measured beside it.
+///
 /// **Errors**: a component fails, or the database sustains no rate at all.
 pub(crate) async fn calibrate(
     session: &Session,
@@ -83,10 +86,11 @@ pub(crate) async fn calibrate(
     std::fs::create_dir_all(folder.join("raw")).context("create the calibration folder")?;
     let bench = Bench { session, selection, base: &base.settings, folder: &folder };
     let numbers = selection.numbers_of_instances();
-    let store =
-        Store::open(&bench.session.environment, (&selection.campaign, &numbers), &base.settings);
+    let compared = (numbers.as_slice(), selection.compared_topologies());
+    let store = Store::open(&session.environment, &selection.campaign, compared, &base.settings);
     if !recalibrate && let Some(known) = store.load() {
-        let probe = bench.burst(known.database_instances(), CacheMode::Bypass).await?;
+        let n_instances = known.database_instances();
+        let probe = bench.burst(Topology::Single, n_instances, CacheMode::Bypass).await?;
         if !drifted(known.probe_per_sec, probe.throughput_per_sec) {
             progress.say(&format!("calibration: known, {}", shown(&known)));
             return Ok(known);
@@ -130,6 +134,7 @@ struct Bench<'a> {
 /// One short run of the service.
 struct Shot {
     cache: CacheMode,
+    topology: Topology,
     n_instances: u32,
     arrivals: Arrivals,
     users: NonZeroU32,
@@ -149,7 +154,7 @@ impl Bench<'_> {
         let mut best: Option<(u32, Burst)> = None;
         let mut db_capacities = Vec::new();
         for &n in numbers {
-            let burst = self.burst(n, CacheMode::Bypass).await?;
+            let burst = self.burst(Topology::Single, n, CacheMode::Bypass).await?;
             db_capacities.push(burst.throughput_per_sec);
             best = match best {
                 Some(best) if burst.throughput_per_sec <= best.1.throughput_per_sec => Some(best),
@@ -163,7 +168,7 @@ impl Bench<'_> {
         let db_capacity_per_sec = self.confirm(n_best, probe.throughput_per_sec).await?;
         let mut control = Vec::new();
         for (&n_instances, db_capacity_per_sec) in numbers.iter().zip(db_capacities) {
-            let warm = self.burst(n_instances, CacheMode::Normal).await?;
+            let warm = self.burst(Topology::Single, n_instances, CacheMode::Normal).await?;
             let warm_capacity_per_sec = warm.throughput_per_sec;
             let point = ControlPoint { n_instances, warm_capacity_per_sec, db_capacity_per_sec };
             if 1 < numbers.len() {
@@ -179,11 +184,45 @@ impl Bench<'_> {
             control.clear();
         }
         let probe_per_sec = probe.throughput_per_sec;
-        Ok(Calibration { db_capacity_per_sec, warm_capacity_per_sec, probe_per_sec, control })
+        let topologies = self.compare_topologies((n_best, probe_per_sec), progress).await?;
+        Ok(Calibration {
+            db_capacity_per_sec,
+            warm_capacity_per_sec,
+            probe_per_sec,
+            control,
+            topologies,
+        })
+    }
+
+    /// What the database carries in each topology that is compared, with as many instances as C was
+    /// measured with and in the same kind of burst; `single` is their number and what that showed
+    /// without a replica.
+    async fn compare_topologies(
+        &self,
+        single: (u32, f64),
+        progress: &Progress,
+    ) -> Result<Vec<TopologyPoint>> {
+        let (n_instances, single_per_sec) = single;
+        let mut points = Vec::new();
+        for topology in self.selection.compared_topologies() {
+            let db_capacity_per_sec = match topology.has_database_replica() {
+                false => single_per_sec,
+                true => {
+                    let burst = self.burst(topology, n_instances, CacheMode::Bypass).await?;
+                    burst.throughput_per_sec
+                }
+            };
+            progress.say(&format!(
+                "calibration: the database of topology {topology} carries \
+                 {db_capacity_per_sec:.0} requests/s without the cache"
+            ));
+            points.push(TopologyPoint { topology, db_capacity_per_sec });
+        }
+        Ok(points)
     }
 
     /// Every user sends its next request at once.
-    async fn burst(&self, n_instances: u32, cache: CacheMode) -> Result<Burst> {
+    async fn burst(&self, topology: Topology, n_instances: u32, cache: CacheMode) -> Result<Burst> {
         let users = match cache {
             CacheMode::Normal if 1 < self.selection.numbers_of_instances().len() => {
                 WARM_USERS_PER_INSTANCE * n_instances
@@ -192,6 +231,7 @@ impl Bench<'_> {
         };
         let shot = Shot {
             cache,
+            topology,
             n_instances,
             arrivals: Arrivals::Saturate { rate_max: PerSec::new(BURST_RATE_MAX)? },
             users: NonZeroU32::new(users).context("there is an instance at least")?,
@@ -209,6 +249,7 @@ impl Bench<'_> {
         for _ in 0..STEPS_MAX {
             let shot = Shot {
                 cache: CacheMode::Bypass,
+                topology: Topology::Single,
                 n_instances,
                 arrivals: Arrivals::Poisson { rate: PerSec::new(rate)? },
                 users: load::users_for(rate, campaign.give_up_after()),
@@ -231,12 +272,14 @@ impl Bench<'_> {
         let setup = TargetSetup {
             campaign,
             settings: Settings { cache: shot.cache, ..self.base.clone() },
+            topology: shot.topology,
             db_capacity_per_sec: None,
             arrival_rate_per_sec: shot.rate_per_sec,
             seed: campaign.seed,
         };
         let config = setup.config(self.session)?;
-        self.session.reset(RedisServers::default(), &config, self.folder).await?;
+        let servers = Servers { topology: shot.topology, ..Servers::default() };
+        self.session.reset(servers, &config, self.folder).await?;
         let instances =
             Instances::start(self.session, &config, self.folder, shot.n_instances).await?;
         let arrivals = (shot.arrivals, shot.users, shot.length);
@@ -252,14 +295,15 @@ impl Bench<'_> {
         let bytes = std::fs::read(self.folder.join(SAMPLES_FILE))
             .context("read the calibration's samples")?;
         let samples = sample::decode_file(&bytes).context("decode the calibration's samples")?;
-        let bottleneck = Bottleneck::new(before, after, shot.length, self.cores());
+        let bottleneck = Bottleneck::new(before, after, shot.length, self.cores(shot.topology));
         Ok((samples, bottleneck))
     }
 
-    /// Cores of the database and of all else.
-    fn cores(&self) -> (f64, f64) {
-        let quota = self.selection.campaign.database.cpu_quota;
-        (quota.map_or(1.0, Ratio::get), self.session.cpus.others.len().max(1) as f64)
+    /// Cores of the database and of all else. Two servers have a quota each and one core.
+    fn cores(&self, topology: Topology) -> (f64, f64) {
+        let quota = self.selection.campaign.database.cpu_quota.map_or(1.0, Ratio::get);
+        let n_servers = if topology.has_database_replica() { 2.0 } else { 1.0 };
+        ((n_servers * quota).min(1.0), self.session.cpus.others.len().max(1) as f64)
     }
 
     /// CPU time of the database and of all else, in seconds of one core.
@@ -268,6 +312,7 @@ impl Bench<'_> {
         let stack = &self.session.stack;
         let service = instances.running().into_iter().map(|it| Some(it.target.child.pid()));
         let others = service.chain([Some(load.child.pid()), stack.redis_pid()]);
-        (read(stack.postgres_pid()), others.map(read).sum())
+        let databases = stack.postgres_pids().into_iter().map(Some);
+        (databases.map(read).sum(), others.map(read).sum())
     }
 }

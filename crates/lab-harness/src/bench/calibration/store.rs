@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use lab_core::{
     artifact::manifest::{Calibration, Environment},
-    scenario::Campaign,
+    scenario::{Campaign, Topology},
     settings::Settings,
 };
 
@@ -24,18 +24,22 @@ pub(crate) struct Store {
 impl Store {
     /// The place for these. Anything that moves the capacity is part of the key: the machine, the
     /// backend and versions of the servers, the data set, the mix, the cache, the base's settings.
+    /// So is what is compared: numbers of instances, and topologies, of which there may be none.
     pub(crate) fn open(
         environment: &Environment,
-        (campaign, numbers_of_instances): (&Campaign, &[u32]),
+        campaign: &Campaign,
+        (numbers_of_instances, topologies): (&[u32], Vec<Topology>),
         base: &Settings,
     ) -> Self {
-        let key = serde_json::to_string(&(
+        let mut key = serde_json::to_string(&(
             (&environment.host, &environment.backend, &environment.versions),
             (&environment.cpu_sets, &campaign.catalogue, &campaign.mix, &campaign.cache),
             (campaign.zipf_exponent, &campaign.database, &campaign.service, &campaign.slo),
             (base, numbers_of_instances),
         ))
         .expect("these types encode");
+        // Capacities that were kept before topologies were compared keep their place.
+        key.extend(topologies.into_iter().map(Topology::name));
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let file = format!("capacity-{:016x}.json", hasher.finish());

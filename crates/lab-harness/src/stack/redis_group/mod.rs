@@ -5,7 +5,6 @@
 //! them in [`discovery`]. Nothing here waits for a failover: that is what a trial is about.
 
 use std::{
-    future::Future,
     net::SocketAddr,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::Duration,
@@ -22,6 +21,7 @@ use tokio::time::sleep;
 use super::{
     choice::Programs,
     error::StackError,
+    health::{LOOK_INTERVAL, until_healthy},
     install,
     server::{self, Kind, Layout, RedisProcess, Server},
     snapshot::{self, SnapshotLoad},
@@ -34,10 +34,6 @@ mod sentinel;
 
 use discovery::Discovery;
 
-/// Longest time from the start of the servers until each knows the others. It takes some 5 s.
-const HEALTHY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Time between two looks at servers that get to know each other.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long one probe for the primary waits for a server.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How often the primary is looked for before a fault, when one look finds none. A healthy group
@@ -48,6 +44,10 @@ const AIM_ATTEMPTS: usize = 4;
 const DATA_NAMES: [&str; 6] = ["redis-1", "redis-2", "redis-3", "redis-4", "redis-5", "redis-6"];
 /// What sentinels are called.
 const SENTINEL_NAMES: [&str; 3] = ["sentinel-1", "sentinel-2", "sentinel-3"];
+
+/// The topologies that differ on the side of Redis: there is a group of each.
+pub(super) const TOPOLOGIES: [Topology; 3] =
+    [Topology::Single, Topology::Sentinel, Topology::Cluster];
 
 /// The servers of one topology. Dropping it ends them.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl RedisGroup {
         if topology == Topology::Cluster { 2 * n_servers } else { n_servers + n_sentinels }
     }
 
-    /// Prepares the servers of `topology` on `ports`; none is started yet.
+    /// Prepares the servers of `topology`, one of [`TOPOLOGIES`], on `ports`; none is started yet.
     ///
     /// **Errors**: a folder cannot be made, or no engine answers.
     pub(super) async fn prepare(
@@ -84,7 +84,7 @@ impl RedisGroup {
         let (n_servers, n_sentinels) = sizes(topology);
         let (data, rest) = ports.split_at(n_servers);
         let parent = match topology {
-            Topology::Single => "",
+            Topology::Single | Topology::Replica => "",
             Topology::Sentinel | Topology::Cluster => {
                 layout.run_dir.subfolder(topology.name(), install::server_user())?;
                 topology.name()
@@ -123,7 +123,7 @@ impl RedisGroup {
         self.subject.store(0, Relaxed);
         self.keeps_snapshot.store(false, Relaxed);
         match self.topology {
-            Topology::Single => self.subject().restart_cold().await,
+            Topology::Single | Topology::Replica => self.subject().restart_cold().await,
             Topology::Sentinel => sentinel::restart_cold(self, settings).await,
             Topology::Cluster => cluster::restart_cold(self, settings).await,
         }
@@ -218,7 +218,7 @@ impl RedisGroup {
     pub fn location(&self) -> RedisLocation {
         let Discovery { servers, sentinels, .. } = self.discovery();
         match self.topology {
-            Topology::Single => RedisLocation::Single(servers[0]),
+            Topology::Single | Topology::Replica => RedisLocation::Single(servers[0]),
             Topology::Sentinel => {
                 RedisLocation::Sentinel { sentinels, master: discovery::MASTER.to_owned() }
             }
@@ -231,7 +231,9 @@ impl RedisGroup {
     /// **Errors**: nobody can take over.
     pub async fn hand_over(&self) -> Result<MonotonicNs, StackError> {
         match self.topology {
-            Topology::Single => Err(StackError::NoPrimary { saw: "nobody to hand over to".into() }),
+            Topology::Single | Topology::Replica => {
+                Err(StackError::NoPrimary { saw: "nobody to hand over to".into() })
+            }
             Topology::Sentinel => sentinel::hand_over(&self.sentinels[0]).await,
             Topology::Cluster => cluster::hand_over(self).await,
         }
@@ -251,7 +253,7 @@ impl RedisGroup {
 /// How many servers with data, and how many sentinels.
 fn sizes(topology: Topology) -> (usize, usize) {
     match topology {
-        Topology::Single => (1, 0),
+        Topology::Single | Topology::Replica => (1, 0),
         Topology::Sentinel => (2, SENTINEL_NAMES.len()),
         Topology::Cluster => (DATA_NAMES.len(), 0),
     }
@@ -261,22 +263,6 @@ fn sizes(topology: Topology) -> (usize, usize) {
 async fn start_all(servers: &[Server]) -> Result<(), StackError> {
     try_join_all(servers.iter().map(Server::start)).await?;
     Ok(())
-}
-
-/// Looks until `look` is content. **Errors**: it is not, for 30 s; with what it saw.
-async fn until_healthy<F>(topology: Topology, look: impl Fn() -> F) -> Result<(), StackError>
-where
-    F: Future<Output = Result<(), String>>,
-{
-    let deadline = MonotonicNs::now().plus(HEALTHY_TIMEOUT);
-    loop {
-        let Err(saw) = look().await else { return Ok(()) };
-        if deadline <= MonotonicNs::now() {
-            let waited_s = HEALTHY_TIMEOUT.as_secs();
-            return Err(StackError::NotReady { name: topology.name(), waited_s, saw });
-        }
-        sleep(LOOK_INTERVAL).await;
-    }
 }
 
 #[cfg(test)]

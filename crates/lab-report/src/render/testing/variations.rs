@@ -1,7 +1,10 @@
-//! The sample campaign at more loads, under more faults, with more instances.
+//! The sample campaign at more loads, under more faults, with more instances, on other servers.
 
 use lab_core::{
-    artifact::{manifest::ControlPoint, summary::CellSummary},
+    artifact::{
+        manifest::{ControlPoint, TopologyPoint},
+        summary::CellSummary,
+    },
     event::{Event, SnapshotLoaded, kind},
     scenario::{Fault, Restore, Topology},
 };
@@ -132,6 +135,26 @@ pub(in crate::render) fn campaign_with_snapshots() -> CampaignView {
             };
             let event = event(25_140.0, kind::SNAPSHOT_LOADED);
             trial.events.push(Event { detail: loaded.detail(), ..event });
+        }
+    }
+    view
+}
+
+/// The same campaign, in which `circuit-breaker` has a replica of the database, 12,345 bytes and 6.7
+/// ms behind at the most; with the cache bypassed both servers carry `ratio` times what one does.
+pub(in crate::render) fn campaign_with_replica(ratio: f64) -> CampaignView {
+    let mut view = campaign();
+    let point = |topology, db_capacity_per_sec| TopologyPoint { topology, db_capacity_per_sec };
+    let (single, both) = (point(Topology::Single, 400.0), point(Topology::Replica, 400.0 * ratio));
+    view.summary.calibration.topologies = vec![single, both];
+    for (cell, trials) in view.summary.variants.iter_mut().zip(&mut view.cells) {
+        if cell.variant == "circuit-breaker" {
+            cell.topology = Topology::Replica;
+            cell.phases.fault.db.replication_lag_bytes_max = Some(12_345);
+            cell.phases.fault.db.replication_lag_us_max = Some(6_700);
+            for trial in &mut trials.trials {
+                trial.manifest.variant.topology = Topology::Replica;
+            }
         }
     }
     view
