@@ -24,6 +24,7 @@ mod marks;
 mod numbers;
 mod playbook;
 mod plots;
+mod questions;
 mod ranking;
 mod scaling;
 mod scaling_plot;

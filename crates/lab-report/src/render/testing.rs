@@ -27,7 +27,7 @@ use lab_core::{
 mod variations;
 
 pub(super) use variations::{
-    campaign_at_two_loads, campaign_under_faults, campaign_with_instances,
+    campaign_at_two_loads, campaign_of, campaign_under_faults, campaign_with_instances,
 };
 
 use super::view::{CampaignView, CellView, TrialView};
