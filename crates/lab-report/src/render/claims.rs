@@ -14,9 +14,6 @@ use super::{
 };
 use crate::analysis::{effect::base_of, restore::Restored, statistics::float};
 
-/// What stands over the table of claims.
-pub(super) const TITLE: &str = "What the strategy claimed, and what was found";
-
 /// What the table of claims shows, in a few sentences.
 pub(super) const NOTE: &str = "Every row of the strategy that a variant of this campaign tries. \
     Found is the variant against its base, under the same fault and load (`crash at 1.5`: under \

@@ -1,32 +1,37 @@
 //! The parts of the page that set what the strategy claimed beside what was found.
 
 use super::{
-    claims::{self, FoundCell, Try, VariantClaims},
+    claims::{self, ClaimRow, FoundCell, Try, VariantClaims},
     found::Word,
-    html::{code_spans, escape},
+    html::{code_spans, escape, scrolling, section_head},
+    questions::{self, Question},
     view::CampaignView,
 };
 
 /// The table of claims.
 pub(super) fn claims_section(view: &CampaignView) -> String {
     let rows = claims::rows(view);
-    let mut html = format!("<section id=\"claims\">\n<h2>{}</h2>\n", claims::TITLE);
+    let mut html = section_head(Question::Claims, &questions::claims(&rows));
     if rows.is_empty() {
-        html.push_str(
-            "<p>No variant of this campaign tries a row of the strategy.</p>\n</section>\n",
-        );
+        html.push_str("</section>\n");
         return html;
     }
     html.push_str(&format!(
-        "<p>{}. <a href=\"#found\">The rule for the word</a>.</p>\n\
-         <div class=\"scroll\">\n<table class=\"claims\">\n<thead>\n<tr>",
+        "<p>{}. <a href=\"#found\">The rule for the word</a>.</p>\n",
         code_spans(claims::NOTE)
     ));
+    html.push_str(&scrolling("claims and findings", &claims_table(&rows)));
+    html.push_str("</section>\n");
+    html
+}
+
+fn claims_table(rows: &[ClaimRow<'_>]) -> String {
+    let mut html = String::from("<table class=\"claims\">\n<thead>\n<tr>");
     for head in claims::HEADS {
         html.push_str(&format!("<th class=\"text\" scope=\"col\">{head}</th>"));
     }
     html.push_str("</tr>\n</thead>\n<tbody>\n");
-    for row in &rows {
+    for row in rows {
         for (k, tried) in row.tries.iter().enumerate() {
             html.push_str("<tr>");
             if k == 0 {
@@ -42,7 +47,7 @@ pub(super) fn claims_section(view: &CampaignView) -> String {
             html.push_str("</tr>\n");
         }
     }
-    html.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+    html.push_str("</tbody>\n</table>\n");
     html
 }
 

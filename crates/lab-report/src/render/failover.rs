@@ -38,8 +38,11 @@ const HEAD: [&str; 7] = [
     "trials",
 ];
 
+/// A head, and rows.
+pub(super) type Table = (Vec<String>, Vec<Vec<String>>);
+
 /// A head, and a row for each cell whose servers can take over; `None` when there is no such cell.
-pub(super) fn table(view: &CampaignView) -> Option<(Vec<String>, Vec<Vec<String>>)> {
+pub(super) fn table(view: &CampaignView) -> Option<Table> {
     let cells = view.cells().filter(|(cell, _)| cell.topology.fails_over());
     let rows: Vec<Vec<String>> = cells.map(|(cell, trials)| row(cell, trials)).collect();
     (!rows.is_empty()).then(|| (HEAD.map(str::to_owned).to_vec(), rows))

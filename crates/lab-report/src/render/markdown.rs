@@ -9,6 +9,7 @@ use super::{
         Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name,
         scaling_plot_name, timeline_name,
     },
+    questions::{self, Question},
     ranking::{self, Group, cell_key},
     scaling, sweep,
     table::{self, Column},
@@ -35,19 +36,14 @@ pub(super) fn report(view: &CampaignView, plots: &Plots) -> String {
     if summary.partial {
         text.push_str(&format!("\n> {}\n", facts::PARTIAL));
     }
-    text.push_str(&claims_table(view));
-    text.push_str(&heat_plots(view));
-    text.push_str(&scaling_plots(view));
-    text.push_str(&load_plots(view));
-    for group in ranking::groups(summary) {
-        text.push_str(&format!("\n## {}\n\n{}.\n\n", group.title, group.fault.title()));
-        text.push_str(&table(&group, &Column::ALL, |cell| view.effect_of(cell)));
-        text.push_str(&notes(&group, &Column::ALL));
-        let comparison = comparison_name(&group.key);
-        text.push_str(&format!("\n![Variants under {}](plots/{comparison}.svg)\n\n", group.title));
-        text.push_str(&plot_links(&group, plots));
-    }
+    text.push_str(&nothing_done(summary, plots));
+    text.push_str(&serving(view, plots));
     text.push_str(&failovers(view));
+    text.push_str(&pressure(view));
+    text.push_str(&load_plots(view));
+    text.push_str(&scaling_plots(view));
+    text.push_str(&claims_table(view));
+    text.push_str(&certainty(view));
     text.push_str("\n## Each variant: claimed, expected, found\n");
     for variant in view.variants() {
         text.push_str(&variant_part(view, variant));
@@ -57,9 +53,69 @@ pub(super) fn report(view: &CampaignView, plots: &Plots) -> String {
         text.push_str(&format!("- **{}**: {}.\n", column.name(), column.meaning()));
     }
     text.push_str(&format!("- **found**: {}.\n", found::rule()));
-    text.push_str("\n## Trials that are in no figure\n\n");
+    text
+}
+
+/// A question as a heading, and its answer.
+fn section_head(question: Question, answer: &str) -> String {
+    format!("\n## {}\n\n**{answer}**\n", question.text())
+}
+
+/// What happens when nothing is done: the control, fault by fault.
+fn nothing_done(summary: &Summary, plots: &Plots) -> String {
+    let mut text = section_head(Question::Nothing, &questions::nothing_done(summary));
+    let cells = questions::control_cells(summary);
+    let Some(control) = cells.first() else { return text };
+    let columns = Column::NOTHING_DONE;
+    let head = format!("`{}` under", control.variant);
+    text.push_str(&format!("\n{}", head_of_table(&head, &columns)));
+    for cell in &cells {
+        let first = ranking::group_title(cell);
+        text.push_str(&row(std::iter::once(first).chain(entries(cell, None, &columns))));
+    }
+    text.push_str(&notes(&cells, &columns));
+    if let Some(cell) = questions::headline_control(summary) {
+        let name = timeline_name(&cell_key(cell));
+        if plots.svgs.contains_key(&name) {
+            text.push_str(&format!("\n![{}](plots/{name}.svg)\n", ranking::cell_title(cell)));
+        }
+    }
+    text
+}
+
+/// Which variants keep serving, ranked under each fault and load.
+fn serving(view: &CampaignView, plots: &Plots) -> String {
+    let mut text = section_head(Question::Serving, &questions::serving(view));
+    text.push_str(&heat_plots(view, Figure::ServedRatio));
+    for group in ranking::groups(&view.summary) {
+        text.push_str(&format!("\n### {}\n\n{}.\n\n", group.title, group.fault.title()));
+        text.push_str(&table(&group, &Column::SERVING, |cell| view.effect_of(cell)));
+        text.push_str(&notes(&group.cells, &Column::SERVING));
+        let comparison = comparison_name(&group.key);
+        text.push_str(&format!("\n![Variants under {}](plots/{comparison}.svg)\n\n", group.title));
+        text.push_str(&plot_links(&group, plots));
+    }
+    text
+}
+
+/// What the database bears under each fault and load.
+fn pressure(view: &CampaignView) -> String {
+    let mut text = section_head(Question::Pressure, &questions::pressure(view));
+    text.push_str(&heat_plots(view, Figure::ConnectionDemand));
+    for group in ranking::groups(&view.summary) {
+        text.push_str(&format!("\n### Pressure under {}\n\n", group.title));
+        text.push_str(&table(&group, &Column::PRESSURE, |_| None));
+        text.push_str(&notes(&group.cells, &Column::PRESSURE));
+    }
+    text
+}
+
+/// How sure one can be: the trials that do not count, and the machine.
+fn certainty(view: &CampaignView) -> String {
+    let mut text = section_head(Question::Certainty, &questions::certainty(view));
+    text.push_str("\n### Trials that are in no figure\n\n");
     text.push_str(&invalid_trials(view));
-    text.push_str("\n## The machine\n\n");
+    text.push_str("\n### The machine\n\n");
     for (name, fact) in facts::machine(view) {
         text.push_str(&format!("- {name}: {}\n", fact.replace('<', "&lt;")));
     }
@@ -75,7 +131,7 @@ pub fn readme_table(summary: &Summary) -> String {
     };
     let mut text = format!("{} ({}):\n\n", group.fault.title(), group.title);
     text.push_str(&table(group, &README_COLUMNS, |_| None));
-    text.push_str(&notes(group, &README_COLUMNS));
+    text.push_str(&notes(&group.cells, &README_COLUMNS));
     text
 }
 
@@ -84,40 +140,54 @@ fn table<'a>(
     columns: &[Column],
     effect: impl Fn(&CellSummary) -> Option<&'a Effect>,
 ) -> String {
-    let row = |entries: Vec<String>| format!("| {} |\n", entries.join(" | "));
-    let mut text = row(columns.iter().map(|it| it.name().to_owned()).collect());
-    text.push_str(&row(columns
-        .iter()
-        .map(|it| if it.is_text() { "---" } else { "---:" }.to_owned())
-        .collect()));
+    let (first, others) = columns.split_first().expect("a table has a column");
+    let mut text = head_of_table(first.name(), others);
     for cell in &group.cells {
-        let entries = columns.iter().map(|column| {
-            let text = table::entry(cell, effect(cell), *column).text;
-            if *column == Column::Variant { format!("`{text}`") } else { text }
-        });
-        text.push_str(&row(entries.collect()));
+        let variant = format!("`{}`", cell.variant);
+        text.push_str(&row(std::iter::once(variant).chain(entries(cell, effect(cell), others))));
     }
     text
 }
 
-fn notes(group: &Group<'_>, columns: &[Column]) -> String {
-    let notes = table::notes(&group.cells, columns);
+/// The head of a table whose first column holds words.
+fn head_of_table(first: &str, others: &[Column]) -> String {
+    let names = others.iter().map(|it| it.name().to_owned());
+    let rules = others.iter().map(|it| if it.is_text() { "---" } else { "---:" }.to_owned());
+    row(std::iter::once(first.to_owned()).chain(names))
+        + &row(std::iter::once("---".to_owned()).chain(rules))
+}
+
+/// What stands in `columns` of the row of `cell`.
+fn entries<'a>(
+    cell: &'a CellSummary,
+    effect: Option<&'a Effect>,
+    columns: &'a [Column],
+) -> impl Iterator<Item = String> + 'a {
+    columns.iter().map(move |column| table::entry(cell, effect, *column).text)
+}
+
+fn row(entries: impl Iterator<Item = String>) -> String {
+    format!("| {} |\n", entries.collect::<Vec<_>>().join(" | "))
+}
+
+fn notes(cells: &[&CellSummary], columns: &[Column]) -> String {
+    let notes = table::notes(cells, columns);
     if notes.is_empty() { String::new() } else { format!("\n{}.\n", notes.join("; ")) }
 }
 
-/// The table of claims, or nothing when no row of the strategy is tried.
+/// The table of claims, where a row of the strategy is tried.
 fn claims_table(view: &CampaignView) -> String {
     let rows = claims::rows(view);
+    let mut text = section_head(Question::Claims, &questions::claims(&rows));
     if rows.is_empty() {
-        return String::new();
+        return text;
     }
-    let mut text = format!(
-        "\n## {}\n\n{}. The rule for the word stands [below](#what-the-columns-mean).\n\n\
+    text.push_str(&format!(
+        "\n{}. The rule for the word stands [below](#what-the-columns-mean).\n\n\
          | {} |\n| --- | --- | --- | --- |\n",
-        claims::TITLE,
         claims::NOTE,
         claims::HEADS.join(" | ")
-    );
+    ));
     for row in &rows {
         for (k, tried) in row.tries.iter().enumerate() {
             let (id, claim) = if k == 0 { (row.id, row.text) } else { ("", "") };
@@ -138,29 +208,30 @@ fn claims_table(view: &CampaignView) -> String {
     text
 }
 
-/// The maps of variants and faults, or nothing when there is none.
-fn heat_plots(view: &CampaignView) -> String {
+/// The maps of variants and faults, of one figure, or nothing when there is none.
+fn heat_plots(view: &CampaignView, figure: Figure) -> String {
     let maps = heat::heat_maps(view);
     if maps.is_empty() {
         return String::new();
     }
-    let mut text = format!("\n## {}\n\n{}.\n", heat::TITLE, heat::NOTE);
+    let mut text = match figure {
+        Figure::ServedRatio => format!("\n### {}\n\n{}.\n", heat::TITLE, heat::NOTE),
+        Figure::ConnectionDemand => String::new(),
+    };
     for map in &maps {
-        for figure in Figure::ALL {
-            let (what, name) = (figure.name(), heat_plot_name(map, figure));
-            text.push_str(&format!("\n![{what}, {}](plots/{name}.svg)\n", map.load));
-        }
+        let (what, name) = (figure.name(), heat_plot_name(map, figure));
+        text.push_str(&format!("\n![{what}, {}](plots/{name}.svg)\n", map.load));
     }
     text
 }
 
-/// The plots of goodput against offered load, or nothing when there is none.
+/// The plots of goodput against offered load, where there are loads to compare.
 fn load_plots(view: &CampaignView) -> String {
     let sweeps = sweep::sweeps(view);
-    if sweeps.is_empty() {
-        return String::new();
+    let mut text = section_head(Question::Load, &questions::load(view, &sweeps));
+    if !sweeps.is_empty() {
+        text.push_str(&format!("\n### {}\n\n{}.\n", sweep::TITLE, sweep::NOTE));
     }
-    let mut text = format!("\n## {}\n\n{}.\n", sweep::TITLE, sweep::NOTE);
     for sweep in &sweeps {
         let name = load_plot_name(&sweep.key);
         text.push_str(&format!("\n![{}, {}](plots/{name}.svg)\n\n", sweep::TITLE, sweep.title));

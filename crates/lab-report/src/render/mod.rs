@@ -26,6 +26,7 @@ mod numbers;
 mod playbook;
 mod plots;
 mod positive_control;
+mod questions;
 mod ranking;
 mod scaling;
 mod scaling_plot;

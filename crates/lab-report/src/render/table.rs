@@ -4,7 +4,10 @@
 use lab_core::artifact::{summary::CellSummary, verdict::Verdict};
 
 use super::numbers;
-use crate::analysis::effect::{Effect, Side};
+use crate::analysis::{
+    effect::{Effect, Side},
+    statistics::float,
+};
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,30 +18,79 @@ pub(super) enum Column {
     Effect,
     Served,
     P99,
-    Demand,
     Detect,
     Mitigate,
     Recover,
     Lost,
     Verdict,
     Trials,
+    Demand,
+    HighWater,
+    Queries,
+    Wait,
+    PoolTimeouts,
+    PostgresCpu,
 }
 
 impl Column {
-    /// Every column, in the order of the page.
-    pub(super) const ALL: [Self; 13] = [
+    /// Every column: what users see, then what the database bears.
+    pub(super) const ALL: [Self; 18] = [
         Self::Variant,
         Self::Base,
         Self::Goodput,
         Self::Effect,
         Self::Served,
         Self::P99,
-        Self::Demand,
         Self::Detect,
         Self::Mitigate,
         Self::Recover,
         Self::Lost,
         Self::Verdict,
+        Self::Trials,
+        Self::Demand,
+        Self::HighWater,
+        Self::Queries,
+        Self::Wait,
+        Self::PoolTimeouts,
+        Self::PostgresCpu,
+    ];
+
+    /// What users see of a variant.
+    pub(super) const SERVING: [Self; 12] = [
+        Self::Variant,
+        Self::Base,
+        Self::Goodput,
+        Self::Effect,
+        Self::Served,
+        Self::P99,
+        Self::Detect,
+        Self::Mitigate,
+        Self::Recover,
+        Self::Lost,
+        Self::Verdict,
+        Self::Trials,
+    ];
+
+    /// What the database bears with a variant, and what is served for it.
+    pub(super) const PRESSURE: [Self; 8] = [
+        Self::Variant,
+        Self::Served,
+        Self::Demand,
+        Self::HighWater,
+        Self::Queries,
+        Self::Wait,
+        Self::PoolTimeouts,
+        Self::PostgresCpu,
+    ];
+
+    /// What is said of the variant without mitigations, fault by fault.
+    pub(super) const NOTHING_DONE: [Self; 7] = [
+        Self::Goodput,
+        Self::Served,
+        Self::P99,
+        Self::Demand,
+        Self::Recover,
+        Self::Lost,
         Self::Trials,
     ];
 
@@ -51,13 +103,18 @@ impl Column {
             Self::Effect => "over base",
             Self::Served => "served ratio",
             Self::P99 => "p99 ratio",
-            Self::Demand => "connection demand",
             Self::Detect => "to detect",
             Self::Mitigate => "to mitigate",
             Self::Recover => "to recover",
             Self::Lost => "lost requests",
             Self::Verdict => "verdict",
             Self::Trials => "trials",
+            Self::Demand => "connection demand",
+            Self::HighWater => "most at once",
+            Self::Queries => "queries per request",
+            Self::Wait => "p99 wait for a connection",
+            Self::PoolTimeouts => "gave up waiting",
+            Self::PostgresCpu => "PostgreSQL cores",
         }
     }
 
@@ -88,10 +145,6 @@ impl Column {
                  that in the baseline; ≥ when that request was not served, so the true value is \
                  at least as large"
             }
-            Self::Demand => {
-                "connections in use + callers waiting for one: mean of the baseline → mean while \
-                 the fault is on"
-            }
             Self::Detect => {
                 "from the fault to the first event by which the service behaves otherwise"
             }
@@ -107,6 +160,26 @@ impl Column {
             }
             Self::Verdict => "served ratio against the objective",
             Self::Trials => "valid trials of those run; invalid ones are in no figure",
+            Self::Demand => {
+                "connections in use + callers waiting for one: mean of the baseline → mean while \
+                 the fault is on"
+            }
+            Self::HighWater => {
+                "the highest connection demand at any moment while the fault is on, of all trials"
+            }
+            Self::Queries => {
+                "statements that PostgreSQL runs for each request due: mean of the baseline → the \
+                 second with the most while the fault is on"
+            }
+            Self::Wait => {
+                "99th percentile of the time that callers waited for a database connection while \
+                 the fault is on"
+            }
+            Self::PoolTimeouts => {
+                "callers that stopped waiting for a database connection while the fault is on, all \
+                 trials together"
+            }
+            Self::PostgresCpu => "cores that PostgreSQL used on average while the fault is on",
         }
     }
 
@@ -117,6 +190,11 @@ impl Column {
             Self::Detect => "in most trials no event shows that the service noticed",
             Self::Mitigate => "in most trials not while the fault was on",
             Self::Recover => "in most trials not before the trial ended",
+            Self::HighWater
+            | Self::Queries
+            | Self::Wait
+            | Self::PoolTimeouts
+            | Self::PostgresCpu => "not measured",
             _ => "no valid trial",
         }
     }
@@ -168,34 +246,51 @@ pub(super) fn entry(cell: &CellSummary, effect: Option<&Effect>, column: Column)
             let sign = if cell.p99_censored { "≥ " } else { "" };
             format!("{sign}{}", numbers::factor(ratio))
         }),
-        Column::Demand => demand(cell),
         Column::Detect => Entry::figure(cell.time_to_detect_ms, numbers::milliseconds),
         Column::Mitigate => Entry::figure(cell.time_to_mitigate_ms, numbers::milliseconds),
         Column::Recover => Entry::figure(cell.time_to_recover_ms, numbers::milliseconds),
-        Column::Lost => match cell.lost_requests {
-            #[expect(clippy::cast_precision_loss, reason = "only the order of rows rests on it")]
-            Some(n) => Entry { text: numbers::count(n), sort: Some(n as f64) },
-            None => Entry::words(numbers::MISSING),
-        },
+        Column::Lost => count(cell.lost_requests),
         Column::Verdict => Entry::words(match cell.verdict {
             Verdict::Met => "met",
             Verdict::Missed => "missed",
             Verdict::Invalid => "invalid",
         }),
         Column::Trials => trials(cell),
+        Column::Demand => {
+            let demand = &cell.connection_demand;
+            change(demand.mean_baseline, demand.mean_fault)
+        }
+        Column::HighWater => count(cell.connection_demand.high_water_fault.map(u64::from)),
+        Column::Queries => {
+            let queries = &cell.db_amplification;
+            change(queries.queries_per_request_baseline, queries.queries_per_request_fault_peak)
+        }
+        Column::Wait => {
+            let us = cell.phases.fault.db.pool_acquire_wait_us_p99.map(float);
+            Entry::figure(us, |us| numbers::milliseconds(us / 1e3))
+        }
+        Column::PoolTimeouts => count(cell.phases.fault.db.pool_timeouts),
+        Column::PostgresCpu => {
+            Entry::figure(cell.phases.fault.cpu.postgres_cores, numbers::three_digits)
+        }
     }
 }
 
-fn demand(cell: &CellSummary) -> Entry {
-    let demand = &cell.connection_demand;
-    if demand.mean_baseline.is_none() && demand.mean_fault.is_none() {
+/// A whole number of things, exact.
+fn count(n: Option<u64>) -> Entry {
+    match n {
+        Some(n) => Entry { text: numbers::count(n), sort: Some(float(n)) },
+        None => Entry::words(numbers::MISSING),
+    }
+}
+
+/// Before → while the fault is on; rows are sorted by the latter.
+fn change(baseline: Option<f64>, fault: Option<f64>) -> Entry {
+    if baseline.is_none() && fault.is_none() {
         return Entry::words(numbers::MISSING);
     }
     let text = |it: Option<f64>| it.map_or_else(|| numbers::MISSING.into(), numbers::three_digits);
-    Entry {
-        text: format!("{} → {}", text(demand.mean_baseline), text(demand.mean_fault)),
-        sort: demand.mean_fault,
-    }
+    Entry { text: format!("{} → {}", text(baseline), text(fault)), sort: fault }
 }
 
 fn trials(cell: &CellSummary) -> Entry {

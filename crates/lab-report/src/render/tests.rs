@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use lab_core::artifact::summary::Summary;
 
-use super::{RenderError, readme_table, render_campaign, terminal_table, testing};
+use super::{
+    RenderError, questions::Question, readme_table, render_campaign, terminal_table, testing,
+};
 
 fn files() -> BTreeMap<PathBuf, Vec<u8>> {
     render_campaign(&testing::campaign()).unwrap()
@@ -108,12 +110,35 @@ fn the_page_holds_every_plot_and_a_table_that_can_be_sorted() {
     for (path, svg) in svgs(&files) {
         assert!(page.contains(svg), "{} is not in the page", path.display());
     }
-    assert_eq!(page.matches("<table class=\"sortable\">").count(), 2);
-    assert_eq!(page.matches("aria-sort=\"none\"").count(), 2 * 13);
+    assert_eq!(page.matches("<table class=\"sortable\">").count(), 2 * 2);
+    assert_eq!(page.matches("aria-sort=\"none\"").count(), 2 * (12 + 8));
     assert!(page.contains("<td data-sort=\"0.002\">0.002</td>"), "numbers sort as numbers");
     assert!(page.contains("<td title=\"in most trials not while the fault was on\">–</td>"));
     assert!(page.contains("Example CPU &lt;2.0 GHz&gt;"), "facts are escaped");
     assert!(page.contains("wait_duration_in_open = &quot;1s&quot;"), "settings are shown");
+}
+
+/// Where each question stands in `text`, as a heading that begins with `before`.
+fn places(text: &str, before: &str) -> Vec<usize> {
+    let place = |it: Question| {
+        let heading = format!("{before}{}", it.text());
+        text.find(&heading).unwrap_or_else(|| panic!("`{heading}` is missing"))
+    };
+    Question::ALL.map(place).into()
+}
+
+#[test]
+fn page_and_text_answer_the_questions_in_order_and_then_show_each_variant() {
+    let files = files();
+    let (page, report) = (text(&files, "report.html"), text(&files, "report.md"));
+    let (on_page, in_text) = (places(&page, "<h2>"), places(&report, "\n## "));
+    assert!(on_page.is_sorted() && in_text.is_sorted(), "{on_page:?} {in_text:?}");
+    assert!(on_page[5] < page.find("<section class=\"variant\"").unwrap());
+    assert!(in_text[5] < report.find("\n## Each variant").unwrap());
+    assert_eq!(page.matches("<p class=\"answer\">").count(), 6);
+    for question in Question::ALL {
+        assert!(page.contains(&format!("<li><a href=\"#{}\">", question.anchor())));
+    }
 }
 
 #[test]
@@ -387,10 +412,20 @@ fn every_link_within_a_page_leads_to_a_place_of_its_own() {
 #[test]
 fn the_page_says_what_was_claimed_expected_and_found() {
     let page = text(&files(), "report.html");
-    let start = page.find("<section id=\"variant-circuit-breaker\">").unwrap();
+    let start = page.find("<section class=\"variant\" id=\"variant-circuit-breaker\">").unwrap();
     let end = page[start..].find("<p>Settings").unwrap();
     insta::assert_snapshot!("variant-section", &page[start..start + end]);
     let start = page.find("<section id=\"claims\">").unwrap();
     let end = page[start..].find("<th scope=\"row\" rowspan=\"1\">S14").unwrap();
     insta::assert_snapshot!("claims-section", &page[start..start + end]);
+}
+
+// Twice as many cells as variants, as the committed campaign with the most of both has.
+#[test]
+fn a_page_of_40_variants_has_at_most_3_mb() {
+    let view = testing::campaign_of(40);
+    assert_eq!((view.variants().len(), view.cells.len()), (40, 80));
+    let page = &render_campaign(&view).unwrap()[&PathBuf::from("report.html")];
+    assert!(page.len() <= 3_000_000, "{} bytes", page.len());
+    assert!(2_000_000 < page.len(), "{} bytes: are the plots as large as real ones?", page.len());
 }

@@ -159,3 +159,26 @@ pub(in crate::render) fn campaign_with_replica(ratio: f64) -> CampaignView {
     }
     view
 }
+
+/// The four variants of the sample campaign again and again until there are `n_variants`, each under
+/// a crash and a pause, complete.
+pub(in crate::render) fn campaign_of(n_variants: usize) -> CampaignView {
+    let mut view = campaign();
+    let of_crash = |it: &(&CellSummary, &CellView)| it.0.fault == Fault::Crash;
+    let measured: Vec<(CellSummary, CellView)> =
+        view.cells().filter(of_crash).map(|(a, b)| (a.clone(), b.clone())).collect();
+    view.summary.partial = false;
+    view.summary.variants.clear();
+    view.cells.clear();
+    for (k, (cell, trials)) in measured.iter().cycle().take(n_variants).enumerate() {
+        for fault in [Fault::Crash, Fault::Pause] {
+            let mut cell = CellSummary { fault, ..cell.clone() };
+            if measured.len() <= k {
+                cell.variant = format!("{}-{k}", cell.variant);
+            }
+            view.summary.variants.push(cell);
+            view.cells.push(trials.clone());
+        }
+    }
+    view
+}
