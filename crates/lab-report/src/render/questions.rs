@@ -12,8 +12,8 @@ use lab_core::{
 use super::{
     claims::ClaimRow,
     numbers,
-    ranking::{self, load_title},
-    sweep::Sweep,
+    ranking::{self, offered_title},
+    sweep::{Series, Sweep},
     view::CampaignView,
 };
 
@@ -107,6 +107,9 @@ fn per_thousand(ratio: f64) -> String {
 
 fn recovery(cell: &CellSummary) -> String {
     match cell.time_to_recover_ms {
+        None if cell.n_trials.saturating_sub(cell.n_invalid) < 2 => {
+            "is not as before when the trial ends".into()
+        }
         None => "in most trials is not as before when the trial ends".into(),
         Some(ms) if ms <= 0.0 => "is as before as soon as Redis answers again".into(),
         Some(ms) => {
@@ -114,6 +117,9 @@ fn recovery(cell: &CellSummary) -> String {
         }
     }
 }
+
+/// Longer lists of variants are left to the tables.
+const NAMES_MAX: usize = 8;
 
 /// Which variants keep the objective under everything, under some of it, and under nothing.
 pub(super) fn serving(view: &CampaignView) -> String {
@@ -145,9 +151,16 @@ pub(super) fn serving(view: &CampaignView) -> String {
         1 => format!("1 of {n_variants} variants keeps {serving}: {}.", names(&always)),
         n => format!("{n} of {n_variants} variants keep {serving}: {}.", names(&always)),
     };
+    if never.len() == n_variants {
+        return text;
+    }
     for (variants, when) in [(sometimes, "under some"), (never, "under none")] {
-        if !variants.is_empty() {
-            text.push_str(&format!(" {} {when}: {}.", variants.len(), names(&variants)));
+        match variants.len() {
+            0 => {}
+            n if n <= NAMES_MAX => {
+                text.push_str(&format!(" {n} {when}: {}.", names(&variants)));
+            }
+            n => text.push_str(&format!(" {n} {when}.")),
         }
     }
     text
@@ -195,20 +208,26 @@ pub(super) fn load(view: &CampaignView, sweeps: &[Sweep]) -> String {
     if let Some(sweep) = sweeps.first()
         && let (Some(best), Some(worst)) = (sweep.series.first(), sweep.series.last())
     {
-        let share = |median: f64| numbers::ratio(median);
+        let of = |series: &Series| {
+            let [first, last] =
+                [series.points.first(), series.points.last()].map(|it| it.map(|it| it.median));
+            let share =
+                |it: Option<f64>| it.map_or_else(|| numbers::MISSING.into(), numbers::ratio);
+            format!("`{}` {} and {}", series.variant, share(first), share(last))
+        };
+        let factors = sweep.load_factors();
+        let [least, most] = [factors.first(), factors.last()]
+            .map(|it| it.map_or_else(String::new, |it| numbers::three_digits(*it)));
         return format!(
-            "Under {} at {} times what the database sustains without its cache (C), `{}` delivers \
-             {} of C in product pages and `{}` {}. A service that has nothing but its database can \
-             deliver 1.",
+            "Under {}, at {least} and at {most} times what the database sustains without its cache \
+             (C), product pages delivered in time are, as a share of C: {} with the best; {} with \
+             the worst. 1 is what the database alone sustains with 99 % of them in time.",
             sweep.title,
-            best.last().load_factor,
-            best.variant,
-            share(best.last().median),
-            worst.variant,
-            share(worst.last().median)
+            of(best),
+            of(worst)
         );
     }
-    let mut loads: Vec<String> = summary.variants.iter().map(load_title).collect();
+    let mut loads: Vec<String> = summary.variants.iter().map(offered_title).collect();
     loads.dedup();
     match loads.as_slice() {
         [] => "No cell was measured.".into(),
@@ -221,12 +240,51 @@ pub(super) fn load(view: &CampaignView, sweeps: &[Sweep]) -> String {
     }
 }
 
-/// How much of the strategy the campaign tries.
+/// How much of the strategy the campaign tries, and what was found of it on the whole.
 pub(super) fn claims(rows: &[ClaimRow<'_>]) -> String {
-    match rows.len() {
-        0 => "No variant of this campaign tries a row of the strategy.".into(),
-        n => format!("This campaign tries {n} of the strategy's {} rows.", CLAIMS.len()),
+    if rows.is_empty() {
+        return "No variant of this campaign tries a row of the strategy.".into();
     }
+    let found: Vec<&str> = rows.iter().filter_map(found_on_the_whole).collect();
+    let n_rows = |n| if n == 1 { "1 row".to_owned() } else { format!("{n} rows") };
+    let parts: Vec<String> = FOUND
+        .into_iter()
+        .map(|it| (it, found.iter().filter(|found| **found == it).count()))
+        .filter(|(_, n)| 0 < *n)
+        .map(|(it, n)| format!("{it} for {}", n_rows(n)))
+        .collect();
+    let on_the_whole = if parts.is_empty() {
+        String::new()
+    } else {
+        format!(" Of each, the variant that tries it with the fewest others {}.", parts.join(", "))
+    };
+    format!(
+        "This campaign tries {} of the strategy's {}.{on_the_whole}",
+        rows.len(),
+        n_rows(CLAIMS.len())
+    )
+}
+
+/// What can be said of a row over all its cells, in the order of a sentence.
+const FOUND: [&str; 4] = [
+    "made it worse in every cell",
+    "helped in every cell",
+    "made no difference that can be told in any cell",
+    "did one thing in some cells and another in others",
+];
+
+/// What the variant that tries the row with the fewest others did; `None` for a control.
+fn found_on_the_whole(row: &ClaimRow<'_>) -> Option<&'static str> {
+    let [made_it_worse, helped, made_no_difference, differs] = FOUND;
+    let mut classes = row.tries.first()?.found.iter().map(|(word, _)| word.class);
+    let first = classes.next()?;
+    Some(match first {
+        _ if classes.any(|it| it != first) => differs,
+        "worse" => made_it_worse,
+        "helped" => helped,
+        "untold" => made_no_difference,
+        _ => differs,
+    })
 }
 
 /// How many trials there are, how many count, and what so many can tell.
@@ -296,18 +354,24 @@ mod tests {
              the fault it is at most 0.62 with any of them. The campaign's pool has 20."
         );
         assert_eq!(load, "This campaign cannot say: it offered one load only (load factor 1.5).");
-        assert_eq!(claims, "This campaign tries 6 of the strategy's 35 rows.");
+        assert_eq!(
+            claims,
+            "This campaign tries 6 of the strategy's 35 rows. Of each, the variant that tries it \
+             with the fewest others helped in every cell for 6 rows."
+        );
         assert!(
             certainty.starts_with("11 of 12 trials are valid, 2 to 3 in each cell. The lowest")
         );
     }
 
     #[test]
-    fn loads_are_compared_at_the_highest() {
+    fn the_lowest_and_the_highest_load_are_compared() {
         let [.., load, _, _] = answers(&testing::campaign_at_two_loads());
-        assert!(load.starts_with("Under crash at 10 times what the database sustains"), "{load}");
-        assert!(load.contains("`playbook-one-minute` delivers 0.750 of C"), "{load}");
-        assert!(load.contains("and `none` 0.000."), "{load}");
+        let want =
+            "Under crash, at 1.5 and at 10 times what the database sustains without its cache";
+        assert!(load.starts_with(want), "{load}");
+        assert!(load.contains("`playbook-one-minute` 1.500 and 0.750 with the best"), "{load}");
+        assert!(load.contains(" and 0.000 with the worst."), "{load}");
     }
 
     #[test]

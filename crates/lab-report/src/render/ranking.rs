@@ -32,11 +32,15 @@ pub(super) fn group_title(cell: &CellSummary) -> String {
 
 /// Parameters of a cell, for people.
 pub(super) fn load_title(cell: &CellSummary) -> String {
-    let load = match cell.params.load_factor {
+    format!("{}{}", offered_title(cell), servers(cell, ", "))
+}
+
+/// The load of a cell, for people.
+pub(super) fn offered_title(cell: &CellSummary) -> String {
+    match cell.params.load_factor {
         Some(load_factor) => format!("load factor {load_factor}"),
         None => format!("{} requests/s", numbers::three_digits(cell.arrival_rate_per_sec)),
-    };
-    format!("{load}{}", servers(cell, ", "))
+    }
 }
 
 /// Fault and parameters of a cell in a list of many: `crash at 1.5`.
