@@ -21,7 +21,8 @@ pub(super) const TITLE: &str = "When the servers are back, and when the service 
 pub(super) const NOTE: &str = "Two times that are often taken for one. The servers are back when \
     another primary accepts a write: the lab asks every 20 ms as a client would. The service \
     follows when it has taken up that primary; a connection to Redis Cluster does not tell when (–). \
-    The time to mitigate is what users saw of both: 0 where goodput never fell below 0.9 of baseline. \
+    The time to mitigate is what users saw of both: 0 where goodput never fell below 0.9 of baseline, \
+    else the beginning of the first second that is good again, so it can be less than the other two. \
     All are medians of the valid trials, and each says in how many trials it is there where that is \
     not all. By the rule that is published a failover takes the timeout of the servers \
     (`down_after`, `node_timeout`) and 1 to 2 s. It is no bound: a node of Redis Cluster counts from \
