@@ -1,8 +1,11 @@
-//! `cargo xtask overhead`: what the mitigations cost a call, beside their peers, as a table in
-//! `docs/overhead.md`.
+//! `cargo xtask overhead`: what the mitigations cost a call, beside their peers, and what the lab
+//! itself costs, as tables in `docs/overhead.md`.
 //!
-//! The benches are criterion's; here their medians are read and put side by side. A bench is
-//! `<group>/<who>`, and a group that ends in `_2_threads` is the same call on two threads at once.
+//! The benches are criterion's; here their medians are read and put side by side. A bench of a
+//! mitigation is `<group>/<who>`, and a group that ends in `_2_threads` is the same call on two
+//! threads at once; one of the lab is `<group>/<size of the input>`, and is in [`own_cost`].
+
+mod own_cost;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -14,8 +17,49 @@ use crate::{
 };
 
 const DOCUMENT: &str = "docs/overhead.md";
-const BEGIN: &str = "<!-- overhead:begin (cargo xtask overhead) -->\n";
-const END: &str = "<!-- overhead:end -->";
+
+/// What is measured apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// What the mitigations cost a call.
+    Mitigations,
+    /// What the lab itself costs.
+    Lab,
+}
+
+impl Part {
+    /// Package and name of every bench.
+    fn benches(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Mitigations => &[("lab-mitigation", "circuit_breaker")],
+            Self::Lab => &[("lab-load", "generator"), ("lab-report", "campaign")],
+        }
+    }
+
+    /// Between which lines of the document its figures stand.
+    fn markers(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mitigations => {
+                ("<!-- overhead:begin (cargo xtask overhead) -->\n", "<!-- overhead:end -->")
+            }
+            Self::Lab => {
+                ("<!-- own-cost:begin (cargo xtask overhead) -->\n", "<!-- own-cost:end -->")
+            }
+        }
+    }
+
+    /// What the document says of it. **Errors**: a bench left no result.
+    fn text(self, medians: &Medians) -> Result<String> {
+        let machine = machine();
+        Ok(match self {
+            Self::Mitigations => {
+                format!("Medians in nanoseconds per call, {machine}.\n\n{}", tables(medians))
+            }
+            Self::Lab => format!("Medians, {machine}.\n\n{}", own_cost::text(medians)?),
+        })
+    }
+}
+
 /// How a group on two threads is called.
 const TWO_THREADS: &str = "_2_threads";
 /// Who is compared with everybody else.
@@ -33,27 +77,40 @@ const LIMITS_NS: [(&str, f64); 5] = [
 /// Medians in nanoseconds per call, by group and then by who.
 type Medians = BTreeMap<String, BTreeMap<String, f64>>;
 
-/// Runs the benches and writes the table. **Errors**: they do not build or run.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Runs the benches of `only` or of both parts and writes their figures.
+///
+/// **Errors**: they do not build or run.
+pub(crate) fn run(workspace: &Workspace, only: Option<Part>) -> Result<()> {
+    for part in
+        [Part::Mitigations, Part::Lab].into_iter().filter(|it| only.is_none_or(|o| o == *it))
+    {
+        let medians = measure(workspace, part)?;
+        let path = workspace.root.join(DOCUMENT);
+        let before = fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
+        let (begin, end) = part.markers();
+        let after = replace_block(&before, (begin, end), &part.text(&medians)?)
+            .with_context(|| format!("{DOCUMENT} needs `{}` and `{end}`", begin.trim_end()))?;
+        fs::write(&path, after).with_context(|| format!("write {DOCUMENT}"))?;
+    }
+    eprintln!("written: {DOCUMENT}");
+    Ok(())
+}
+
+/// Runs the benches of one part. **Errors**: they do not build or run, or leave nothing.
+fn measure(workspace: &Workspace, part: Part) -> Result<Medians> {
     let criterion = workspace.target_dir.join("criterion");
     // What an earlier run left would stand in the table as if it had been measured now.
     if criterion.exists() {
         fs::remove_dir_all(&criterion)
             .with_context(|| format!("remove {}", criterion.display()))?;
     }
-    let bench = ["bench", "--package", "lab-mitigation", "--features", "overhead", "--bench"];
-    let mut command = workspace.cargo(&bench);
-    succeed(command.args(["circuit_breaker", "--", "--noplot"]))?;
+    for (package, bench) in part.benches() {
+        let args = ["bench", "--package", package, "--features", "overhead", "--bench", bench];
+        succeed(workspace.cargo(&args).args(["--", "--noplot"]))?;
+    }
     let medians = read(&criterion)?;
     ensure!(!medians.is_empty(), "no bench left a result below {}", criterion.display());
-    let path = workspace.root.join(DOCUMENT);
-    let before = fs::read_to_string(&path).with_context(|| format!("read {DOCUMENT}"))?;
-    let text = format!("{}\n{}", machine(), tables(&medians));
-    let after = replace_block(&before, (BEGIN, END), &text)
-        .with_context(|| format!("{DOCUMENT} needs `{}` and `{END}`", BEGIN.trim_end()))?;
-    fs::write(&path, after).with_context(|| format!("write {DOCUMENT}"))?;
-    eprintln!("written: {DOCUMENT}");
-    Ok(())
+    Ok(medians)
 }
 
 fn read(criterion: &Path) -> Result<Medians> {
@@ -80,7 +137,7 @@ fn median_ns(path: &Path) -> Result<f64> {
     median.with_context(|| format!("{}: no median", path.display()))
 }
 
-/// The machine that the figures are of, in one line.
+/// The machine that the figures are of, in a few words.
 fn machine() -> String {
     let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<_> = cpu_info
@@ -89,7 +146,7 @@ fn machine() -> String {
         .map(|(_, model)| model)
         .collect();
     let model = models.first().copied().unwrap_or("an unknown processor");
-    format!("Medians in nanoseconds per call, {} CPUs of {model}.\n", models.len().max(1))
+    format!("{} CPUs of {model}", models.len().max(1))
 }
 
 /// One table for each group, those with us in it first.
@@ -141,6 +198,14 @@ fn goal(medians: &Medians, group: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_document_has_a_place_for_each_part() {
+        let document = include_str!("../../docs/overhead.md");
+        for part in [Part::Mitigations, Part::Lab] {
+            assert!(replace_block(document, part.markers(), "").is_some(), "{part:?}");
+        }
+    }
 
     fn medians(entries: &[(&str, &str, f64)]) -> Medians {
         let mut medians = Medians::new();

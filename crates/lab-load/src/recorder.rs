@@ -60,7 +60,7 @@ impl Recorder {
     }
 
     /// Appends one sample. Never blocks on the disk.
-    pub(crate) fn record(&self, sample: &RequestSample) {
+    pub fn record(&self, sample: &RequestSample) {
         let mut buffer = self.lock_buffer();
         buffer.unwritten.extend_from_slice(&sample.encode());
         buffer.n_samples += 1;

@@ -1,8 +1,8 @@
 //! A made-up trial on disk, simple enough that every figure can be worked out by hand.
 //!
-//! Smoke phases at 400 requests/s, one every 2.5 ms: baseline 2 to 5 s, Redis gone from 5,000 to
-//! 9,000 ms, arrivals until 13 s. Of every 20 requests 14 are product pages, 3 recommendations,
-//! 1 a view, 1 the home page and 1 an order.
+//! 400 requests/s, one every 2.5 ms. Of every 20 requests 14 are product pages, 3 recommendations,
+//! 1 a view, 1 the home page and 1 an order. With the phases of the profile smoke: baseline 2 to
+//! 5 s, Redis gone from 5,000 to 9,000 ms, arrivals until 13 s, measured until 15 s.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -27,10 +27,41 @@ use serde::Serialize;
 
 /// Arrivals per second.
 const RATE: f64 = 400.0;
-/// Requests in the schedule: 13 s at 400/s.
+/// Requests in the schedule of a smoke trial: 13 s at 400/s.
 pub(crate) const N_REQUESTS: u32 = 5_200;
-/// The fault's origin and the dependency's first answer.
-const FAULT_MS: [f64; 2] = [5_000.0, 9_000.0];
+/// Queries per second, and how many more while the fault is on.
+const QUERIES_PER_SEC: [u32; 2] = [200, 1_800];
+
+/// How long the phases of a trial are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    profile: Profile,
+    /// The fault's origin and the dependency's first answer, in seconds.
+    fault_s: [u32; 2],
+    /// The end of the last phase, in seconds; the last arrival is due 2 s before it.
+    end_s: u32,
+}
+
+impl Shape {
+    /// The shortest phases there are.
+    pub(crate) const SMOKE: Self = Self { profile: Profile::Smoke, fault_s: [5, 9], end_s: 15 };
+    /// The phases of a bench that nobody asked to be shorter or longer.
+    pub(crate) const QUICK: Self = Self { profile: Profile::Quick, fault_s: [13, 25], end_s: 39 };
+
+    fn n_requests(self) -> u32 {
+        (self.end_s - 2) * 400
+    }
+
+    fn fault_ms(self) -> [f64; 2] {
+        self.fault_s.map(|it| f64::from(it) * 1_000.0)
+    }
+
+    fn n_queries(self) -> u64 {
+        let [always, while_down] = QUERIES_PER_SEC.map(u64::from);
+        let [start, end] = self.fault_s.map(u64::from);
+        always * u64::from(self.end_s) + while_down * (end - start)
+    }
+}
 
 /// What goes wrong in a trial beside the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,32 +83,52 @@ pub(crate) fn cell() -> PlannedCell {
     }
 }
 
-/// Writes everything that harness and generator leave of one trial.
+/// Writes everything that harness and generator leave of one smoke trial of [`cell`].
 pub(crate) fn write_trial(folder: &Path, trial: u32, defect: Defect) {
+    write_trial_of(folder, (&cell(), trial), Shape::SMOKE, defect);
+}
+
+/// Writes everything that harness and generator leave of one trial of a cell.
+pub(crate) fn write_trial_of(
+    folder: &Path,
+    (cell, trial): (&PlannedCell, u32),
+    shape: Shape,
+    defect: Defect,
+) {
     fs::create_dir_all(folder.join("raw")).unwrap();
-    write_json(&folder.join("manifest.json"), &manifest(trial));
-    write_lines(&folder.join("events.jsonl"), &events(defect));
-    write_lines(&folder.join(raw::SERVICE_FILE), &service());
-    write_lines(&folder.join(raw::DATABASE_FILE), &database());
-    write_lines(&folder.join(raw::CPU_FILE), &cpu());
+    write_json(&folder.join("manifest.json"), &manifest(cell, trial, shape.profile));
+    write_lines(&folder.join("events.jsonl"), &events(shape, defect));
+    write_lines(&folder.join(raw::SERVICE_FILE), &service(shape));
+    write_lines(&folder.join(raw::DATABASE_FILE), &database(shape));
+    write_lines(&folder.join(raw::CPU_FILE), &cpu(shape));
     write_lines(&folder.join(raw::STALLS_FILE), &STALLS);
-    write_json(&folder.join(raw::COUNTS_FILE), &counts(defect));
+    write_json(&folder.join(raw::COUNTS_FILE), &counts(shape, defect));
     let mut samples = FILE_HEADER.to_vec();
     // Written in another order than that of the schedule, as requests end.
-    for arrival in (0..N_REQUESTS).rev() {
-        samples.extend(sample(arrival).encode());
+    for arrival in (0..shape.n_requests()).rev() {
+        samples.extend(sample(shape, arrival).encode());
     }
     fs::write(folder.join("samples.bin"), samples).unwrap();
 }
 
-/// Writes `campaign.json` for one cell of `n_trials` trials.
+/// Writes `campaign.json` for one cell of `n_trials` smoke trials.
 pub(crate) fn write_campaign(folder: &Path, n_trials: u32) {
+    write_campaign_of(folder, vec![cell()], n_trials, Shape::SMOKE);
+}
+
+/// Writes `campaign.json` for `cells` of `n_trials` trials each.
+pub(crate) fn write_campaign_of(
+    folder: &Path,
+    cells: Vec<PlannedCell>,
+    n_trials: u32,
+    shape: Shape,
+) {
     fs::create_dir_all(folder).unwrap();
     let campaign = scenario();
     let run = CampaignRun {
         schema: campaign_run::SCHEMA.into(),
         campaign: "redis-outage".into(),
-        profile: Profile::Smoke,
+        profile: shape.profile,
         seed: campaign.seed,
         partial: false,
         started_at: "2026-11-23T03:00:00Z".into(),
@@ -90,15 +141,16 @@ pub(crate) fn write_campaign(folder: &Path, n_trials: u32) {
         calibration: None,
         slo: campaign.slo,
         n_trials,
-        cells: vec![cell()],
+        cells,
     };
     write_json(&folder.join(campaign_run::FILE), &run);
 }
 
 /// Request `arrival`. Product pages fail (the client gives up after 1 s) for the first second of
 /// the fault and again never; recommendations are left out while the fault is on.
-fn sample(arrival: u32) -> RequestSample {
+fn sample(shape: Shape, arrival: u32) -> RequestSample {
     let due_us = u64::from(arrival) * 2_500;
+    let [down_us, up_us] = shape.fault_s.map(|it| u64::from(it) * 1_000_000);
     let route = match arrival % 20 {
         0..14 => Route::Product,
         14..17 => Route::Recommendations,
@@ -106,11 +158,13 @@ fn sample(arrival: u32) -> RequestSample {
         18 => Route::Home,
         _ => Route::Orders,
     };
-    let is_down = (5_000_000..9_000_000).contains(&due_us);
+    let is_down = (down_us..up_us).contains(&due_us);
     // Of every 20 groups of 20 requests one misses the cache: a hit ratio of 0.95.
     let is_miss = route.is_cached() && (arrival / 20) % 20 == 7;
     let (outcome, served_by, took_us) = match route {
-        Route::Product if is_down && due_us < 6_000_000 => (Outcome::TimedOut, None, 1_000_000),
+        Route::Product if is_down && due_us < down_us + 1_000_000 => {
+            (Outcome::TimedOut, None, 1_000_000)
+        }
         Route::Recommendations if is_down => (Outcome::Degraded, Some(ServedBy::Degraded), 1_000),
         _ if route.is_cached() && is_down => (Outcome::Success, Some(ServedBy::Database), 4_000),
         _ if is_miss => (Outcome::Success, Some(ServedBy::Database), 2_000),
@@ -130,7 +184,8 @@ fn sample(arrival: u32) -> RequestSample {
     }
 }
 
-fn events(defect: Defect) -> Vec<Event> {
+fn events(shape: Shape, defect: Defect) -> Vec<Event> {
+    let [down_ms, up_ms] = shape.fault_ms();
     let event = |at_ms, kind: &str| Event {
         at_ms,
         source: "lab".into(),
@@ -142,22 +197,25 @@ fn events(defect: Defect) -> Vec<Event> {
         Defect::FaultUnseenAndQueriesUncounted => kind::FAULT_NOT_CONFIRMED,
     };
     vec![
-        event(FAULT_MS[0], kind::FAULT_INJECTED),
-        event(FAULT_MS[0] + 30.0, seen),
-        event(FAULT_MS[0] + 950.0, kind::CIRCUIT_OPENED),
-        event(FAULT_MS[1] - 10.0, kind::FAULT_HEALED),
-        event(FAULT_MS[1], kind::DEPENDENCY_READY),
+        event(down_ms, kind::FAULT_INJECTED),
+        event(down_ms + 30.0, seen),
+        event(down_ms + 950.0, kind::CIRCUIT_OPENED),
+        event(up_ms - 10.0, kind::FAULT_HEALED),
+        event(up_ms, kind::DEPENDENCY_READY),
     ]
 }
 
 /// 200 queries/s, 2,000/s while the fault is on; demand 0.5, then 30 with a high-water mark of 77.
-fn service() -> Vec<ServiceLine> {
-    (0..=150_u32)
+fn service(shape: Shape) -> Vec<ServiceLine> {
+    let [down_ms, up_ms] = shape.fault_ms();
+    let [always, while_down] = QUERIES_PER_SEC.map(f64::from);
+    (0..=shape.end_s * 10)
         .map(|k| {
             let at_ms = f64::from(k) * 100.0;
             let during = |from: f64, to: f64| (at_ms.min(to) - from).max(0.0) / 1_000.0;
-            let queries = 200.0 * during(0.0, 15_000.0) + 1_800.0 * during(5_000.0, 9_000.0);
-            let was_down = FAULT_MS[0] < at_ms && at_ms <= FAULT_MS[1];
+            let queries = always * during(0.0, f64::from(shape.end_s) * 1_000.0)
+                + while_down * during(down_ms, up_ms);
+            let was_down = down_ms < at_ms && at_ms <= up_ms;
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole")]
             let queries_total = queries.round() as u64;
             let sample = TargetSample {
@@ -177,14 +235,14 @@ fn service() -> Vec<ServiceLine> {
         .collect()
 }
 
-fn database() -> Vec<DatabaseLine> {
+fn database(shape: Shape) -> Vec<DatabaseLine> {
     let group = |state: &str, n| BackendGroup {
         state: state.into(),
         wait_event_type: None,
         wait_event: None,
         n,
     };
-    (0..60_u32)
+    (0..shape.end_s * 4)
         .map(|k| DatabaseLine {
             at_ms: f64::from(k) * 250.0,
             backends: vec![group("active", 1 + k / 20), group("idle", 17)],
@@ -199,33 +257,35 @@ const STALLS: [StallLine; 2] = [
     StallLine { at_ms: 3_000.0, for_ms: 12.0, cpu: Some(0) },
 ];
 
-/// PostgreSQL uses 0.2 cores; Redis starts anew at 9 s and uses 0.1.
-fn cpu() -> Vec<CpuLine> {
-    (0..=30_u32)
+/// PostgreSQL uses 0.2 cores; Redis starts anew when it is back and uses 0.1.
+fn cpu(shape: Shape) -> Vec<CpuLine> {
+    let [down_ms, up_ms] = shape.fault_ms();
+    (0..=shape.end_s * 2)
         .map(|k| {
             let at_ms = f64::from(k) * 500.0;
-            let redis_s = if at_ms < 9_000.0 { at_ms.min(5_000.0) } else { at_ms - 9_000.0 } / 1e4;
+            let redis_s = if at_ms < up_ms { at_ms.min(down_ms) } else { at_ms - up_ms } / 1e4;
             CpuLine {
                 at_ms,
                 storefront_cpu_s: None,
                 postgres_cpu_s: Some(at_ms / 5_000.0),
-                redis_cpu_s: (!(5_000.0..9_000.0).contains(&at_ms)).then_some(redis_s),
+                redis_cpu_s: (!(down_ms..up_ms).contains(&at_ms)).then_some(redis_s),
                 load_cpu_s: Some(at_ms / 10_000.0),
             }
         })
         .collect()
 }
 
-fn counts(defect: Defect) -> FinalCounts {
+fn counts(shape: Shape, defect: Defect) -> FinalCounts {
+    let n_queries = shape.n_queries();
     let service_queries = match defect {
-        Defect::None => 10_200,
-        Defect::FaultUnseenAndQueriesUncounted => 9_180,
+        Defect::None => n_queries,
+        Defect::FaultUnseenAndQueriesUncounted => n_queries - n_queries / 10,
     };
     FinalCounts {
-        requests_scheduled: u64::from(N_REQUESTS),
+        requests_scheduled: u64::from(shape.n_requests()),
         service_queries: Some(service_queries),
-        postgres_queries: Some(10_200),
-        orders_acknowledged: 260,
+        postgres_queries: Some(n_queries),
+        orders_acknowledged: u64::from(shape.n_requests() / 20),
         orders_lost: 0,
         views_lost: Some(3),
         unexpected_deaths: vec![],
@@ -246,23 +306,26 @@ fn host() -> Host {
     }
 }
 
-fn manifest(trial: u32) -> Manifest {
+fn manifest(cell: &PlannedCell, trial: u32, profile: Profile) -> Manifest {
     let campaign = scenario();
     let control: VariantFile =
         toml::from_str("title = \"t\"\nstrategy = []\nhypothesis = \"h\"").unwrap();
     let files = BTreeMap::from([("none".to_owned(), control)]);
-    let phases = Profile::Smoke.lengths(Duration::from_secs(1));
+    let mut variant = resolve_variant("none", &files).unwrap();
+    variant.name.clone_from(&cell.variant);
+    variant.base.clone_from(&cell.base);
+    let phases = profile.lengths(Duration::from_secs(1));
     Manifest {
         schema: manifest::SCHEMA.into(),
         campaign_name: "redis-outage".into(),
-        variant: resolve_variant("none", &files).unwrap(),
-        fault: Fault::Crash,
-        topology: Topology::Single,
-        params: cell().params,
+        variant,
+        fault: cell.fault,
+        topology: cell.topology,
+        params: cell.params.clone(),
         trial,
         attempt: 1,
         seed: campaign.seed,
-        profile: Profile::Smoke,
+        profile,
         phases,
         origin: MonotonicNs(1),
         started_at: "2026-11-23T03:00:00Z".into(),
