@@ -11,6 +11,7 @@ pub mod instances;
 pub mod load_sweep;
 pub mod merge;
 pub mod pages;
+pub mod paired;
 pub mod recovery;
 pub mod requests;
 pub mod scaling;
