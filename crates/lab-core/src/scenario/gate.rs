@@ -74,6 +74,21 @@ impl GateFigure {
         Self::TimeToRecoverMs,
     ];
 
+    /// The name used in artifacts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ResponseTimeMsP99 => "response_time_ms_p99",
+            Self::ServedRatio => "served_ratio",
+            Self::QueriesPerRequest => "queries_per_request",
+            Self::GoodputRatio => "goodput_ratio",
+            Self::ResponseTimeMsP99Baseline => "response_time_ms_p99_baseline",
+            Self::QueriesPerRequestBaseline => "queries_per_request_baseline",
+            Self::ConnectionDemand => "connection_demand",
+            Self::TimeToMitigateMs => "time_to_mitigate_ms",
+            Self::TimeToRecoverMs => "time_to_recover_ms",
+        }
+    }
+
     /// What it is, in words, with its unit.
     pub fn title(self) -> &'static str {
         match self {
@@ -183,7 +198,7 @@ impl GateSpec {
         }
         for (at, FigureMargin { figure, factor, floor }) in self.figures.iter().enumerate() {
             if self.figures[..at].iter().any(|it| it.figure == *figure) {
-                return wrong("figures", "different figures", format!("{figure:?} twice"));
+                return wrong("figures", "different figures", format!("{} twice", figure.name()));
             }
             if !(1.0 < *factor && factor.is_finite()) {
                 return wrong("figures.factor", "above 1", factor.to_string());
@@ -240,6 +255,14 @@ mod tests {
         let campaign: Campaign = toml::from_str(GATE).unwrap();
         assert_eq!((campaign.variants.len(), campaign.faults.len()), (1, 1));
         assert_eq!(spec().pairs_max(), 20);
+    }
+
+    #[test]
+    fn a_figure_has_one_name() {
+        for figure in GateFigure::ALL {
+            let name = serde_json::to_string(&figure).unwrap();
+            assert_eq!(name, format!("\"{}\"", figure.name()));
+        }
     }
 
     // By hand: 0.05 over three looks, and 0.10 over three looks and two ways.
