@@ -4,8 +4,10 @@
 //! own binaries decide it and their exit codes pass through unchanged.
 
 mod ci;
+mod gate;
 mod generated;
 mod lab;
+mod other_version;
 mod overhead;
 mod test_run;
 mod tidy;
@@ -40,7 +42,8 @@ enum Verb {
     /// Runs a campaign and reports it: every argument goes on to `lab bench`.
     #[command(disable_help_flag = true)]
     Bench(Passed),
-    /// Judges a result against a stored one: arguments go on to `lab gate`.
+    /// Judges against a stored result, or against another version, which is built first: arguments
+    /// go on to `lab gate`.
     #[command(disable_help_flag = true)]
     Gate(Passed),
     /// Rebuilds summary, tables, plots and page of one results folder, or of all.
@@ -93,7 +96,7 @@ fn main() -> ExitCode {
     let failed = if verb.is_check() { CHECK_FAILED } else { NOT_STARTED };
     run(verb).unwrap_or_else(|error| {
         eprintln!("cargo xtask failed: {error:#}");
-        ExitCode::from(failed)
+        ExitCode::from(gate::exit_code(&error).unwrap_or(failed))
     })
 }
 
@@ -101,11 +104,14 @@ fn run(verb: Verb) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let lab = Lab::release(&workspace);
     match verb {
-        Verb::Bench(Passed { args }) => become_bench(&lab, "bench", &args),
-        Verb::Gate(Passed { args }) => become_bench(&lab, "gate", &args),
+        Verb::Bench(Passed { args }) => become_bench(&lab, &args),
+        Verb::Gate(Passed { args }) => gate::run(&workspace, &lab, &args),
         Verb::List(Passed { args }) => become_lab(&lab, "list", &args),
         Verb::Doctor(Passed { args }) => become_lab(&lab, "doctor", &args),
-        Verb::Clean(Passed { args }) => become_lab(&lab, "clean", &args),
+        Verb::Clean(Passed { args }) => {
+            other_version::remove_leftover(&workspace)?;
+            become_lab(&lab, "clean", &args)
+        }
         Verb::Report { dir, check } => {
             let campaigns = dir.map_or_else(|| workspace.campaigns_with_results(), |it| vec![it]);
             if !campaigns.is_empty() {
@@ -141,11 +147,15 @@ fn checked_or_written(check: bool) -> Generated {
     if check { Generated::Check } else { Generated::Write }
 }
 
-/// Verbs that run trials, and need every program for that.
-fn become_bench(lab: &Lab<'_>, verb: &str, args: &[OsString]) -> Result<ExitCode> {
-    let asks_for_help = args.iter().any(|it| it == "--help" || it == "-h");
-    lab.build(if asks_for_help { &[Tool::Lab] } else { &Tool::ALL })?;
-    lab.become_tool(Tool::Lab, verb, args)
+/// A bench runs trials, and needs every program for that.
+fn become_bench(lab: &Lab<'_>, args: &[OsString]) -> Result<ExitCode> {
+    lab.build(if asks_for_help(args) { &[Tool::Lab] } else { &Tool::ALL })?;
+    lab.become_tool(Tool::Lab, "bench", args)
+}
+
+/// Whether the lab will only say what it can do.
+fn asks_for_help(args: &[OsString]) -> bool {
+    args.iter().any(|it| it == "--help" || it == "-h")
 }
 
 /// Verbs that only `lab` answers: nothing else is built for them.

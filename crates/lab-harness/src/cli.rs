@@ -1,8 +1,12 @@
 //! The command line. It selects and overrides; defaults of an experiment live in `scenarios/`.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use lab_core::{
     scenario::Profile,
     units::{LoadFactor, PerSec, Ratio},
@@ -22,7 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a campaign, verify it, analyse it and draw it.
     Bench(BenchArgs),
-    /// Judge a result against a stored one: exit 1 when it is worse, 3 when that cannot be told.
+    /// Judge against a stored result or another version: exit 1 when it is worse, 3 when that cannot
+    /// be told.
     Gate(GateArgs),
     /// List variants, faults, topologies and campaigns, each with its one line.
     List(ListArgs),
@@ -103,15 +108,65 @@ pub enum BackendArg {
     Process,
 }
 
+/// What a gate may judge by instead of another version; flags about that version go with neither.
+const NOT_AGAINST: [&str; 2] = ["baseline", "identical_code"];
+
 /// `gate`: what to judge, and by what.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("by").required(true).args(["baseline", "against", "identical_code"])))]
 pub struct GateArgs {
     /// The stored result: a summary.json, or the folder of a campaign.
     #[arg(long, value_name = "FILE")]
-    pub baseline: PathBuf,
+    pub baseline: Option<PathBuf>,
     /// The result to judge, in the same form; without it, the baseline's cells are run again.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "identical_code"])]
     pub result: Option<PathBuf>,
+    /// The version to compare with, in pairs of trials: a git reference.
+    #[arg(long, value_name = "REF")]
+    pub against: Option<String>,
+    /// The service of that version; `cargo xtask gate` builds it and says where.
+    #[arg(long, value_name = "FILE", conflicts_with_all = NOT_AGAINST, hide = true)]
+    pub against_storefront: Option<PathBuf>,
+    /// The commit of that version.
+    #[arg(long, value_name = "COMMIT", conflicts_with_all = NOT_AGAINST, hide = true)]
+    pub against_commit: Option<String>,
+    /// Judge the work tree although it has changes that are not committed.
+    #[arg(long, conflicts_with_all = NOT_AGAINST)]
+    pub allow_dirty: bool,
+    /// Campaign that says what is compared and how, instead of `gate`.
+    #[arg(long, value_name = "NAME", conflicts_with_all = NOT_AGAINST)]
+    pub campaign: Option<String>,
+    /// Variant to compare, instead of the campaign's.
+    #[arg(long, value_name = "A", conflicts_with_all = NOT_AGAINST)]
+    pub variant: Option<String>,
+    /// Fault to inject, instead of the campaign's.
+    #[arg(long, value_name = "F", conflicts_with_all = NOT_AGAINST)]
+    pub fault: Option<String>,
+    /// Arrivals per second, instead of a multiple of the other version's capacity.
+    #[arg(long, value_parser = parse_rate, value_name = "R", conflicts_with_all = NOT_AGAINST, allow_negative_numbers = true)]
+    pub rate: Option<PerSec>,
+    /// Seed of the arrivals and of the order of the versions.
+    #[arg(long, value_name = "N", conflicts_with_all = NOT_AGAINST)]
+    pub seed: Option<u64>,
+    /// Where the pairs go; `target/gate/<campaign>` when not given.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NOT_AGAINST)]
+    pub out: Option<PathBuf>,
+    /// Go on to the last pair also when an earlier look has decided: to measure the gate itself.
+    #[arg(long, conflicts_with_all = NOT_AGAINST)]
+    pub all_pairs: bool,
+    /// Measure the capacities again although they are known.
+    #[arg(long, conflicts_with_all = NOT_AGAINST)]
+    pub recalibrate: bool,
+    /// Print what would be compared and how long that takes, and run nothing.
+    #[arg(long, conflicts_with_all = NOT_AGAINST)]
+    pub plan: bool,
+    /// Say how often the gate gave a false alarm: folders of comparisons of identical code,
+    /// comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "DIR,DIR")]
+    pub identical_code: Vec<PathBuf>,
+    /// Keep that in the repository, where later gates show it.
+    #[arg(long, conflicts_with_all = ["baseline", "against"])]
+    pub record: bool,
     /// How to write it: text, markdown, json or github.
     #[arg(long, default_value = "text", value_parser = ["text", "markdown", "json", "github"])]
     pub format: String,
@@ -121,6 +176,29 @@ pub struct GateArgs {
     /// Never install a missing server.
     #[arg(long)]
     pub no_install: bool,
+}
+
+/// What a gate judges by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateBy<'a> {
+    /// A stored result.
+    Baseline(&'a Path),
+    /// Another version of the service.
+    Version(&'a str),
+    /// Nothing: earlier comparisons of identical code say how good the gate is.
+    IdenticalCode(&'a [PathBuf]),
+}
+
+impl GateArgs {
+    /// Which of the three was asked for. **Errors**: none, which the command line refuses already.
+    pub fn by(&self) -> anyhow::Result<GateBy<'_>> {
+        match (&self.baseline, &self.against, self.identical_code.as_slice()) {
+            (Some(baseline), ..) => Ok(GateBy::Baseline(baseline)),
+            (_, Some(reference), _) => Ok(GateBy::Version(reference)),
+            (.., []) => anyhow::bail!("give --baseline, --against or --identical-code"),
+            (.., comparisons) => Ok(GateBy::IdenticalCode(comparisons)),
+        }
+    }
 }
 
 /// `list`.
@@ -175,6 +253,33 @@ mod tests {
         };
         assert_eq!(bench.campaign, "redis-outage");
         assert!(bench.variant.is_empty() && bench.trials.is_none());
+    }
+
+    #[test]
+    fn a_gate_judges_by_one_thing() {
+        let by = |args: &[&str]| {
+            let all = ["lab", "gate"].iter().chain(args);
+            match Cli::try_parse_from(all).map(|it| it.command) {
+                Ok(Command::Gate(gate)) => format!("{:?}", gate.by().unwrap()),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert_eq!(by(&["--baseline", "b.json"]), "Baseline(\"b.json\")");
+        assert_eq!(by(&["--against", "main"]), "Version(\"main\")");
+        assert_eq!(by(&["--identical-code", "a,b"]), "IdenticalCode([\"a\", \"b\"])");
+        for (args, part) in [
+            (&[][..], "--baseline <FILE>|--against <REF>|--identical-code <DIR,DIR>"),
+            (&["--baseline", "b", "--against", "main"], "cannot be used with"),
+            (&["--against", "main", "--identical-code", "a"], "cannot be used with"),
+            (&["--against", "main", "--result", "r"], "--result"),
+            (&["--baseline", "b", "--rate", "9"], "--rate"),
+            (&["--identical-code", "a", "--all-pairs"], "--all-pairs"),
+            (&["--baseline", "b", "--record"], "--record"),
+        ] {
+            let error = by(args);
+            assert!(error.contains(part), "{args:?}: {error}");
+        }
     }
 
     #[test]

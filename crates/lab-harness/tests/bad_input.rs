@@ -33,6 +33,19 @@ fn wrong_usage_is_one_line_that_names_what_to_change() {
             &["bench", "scale-out", "--profile", "smoke"],
             "variant `scale-out`: its instances join 10s into the fault, which lasts 4s",
         ),
+        (
+            &["gate", "--against", "HEAD", "--allow-dirty", "--campaign", "redis-outage"],
+            "--campaign redis-outage: it has no [gate]",
+        ),
+        (
+            &["gate", "--against", "HEAD", "--allow-dirty", "--variant", "circut-breaker"],
+            "unknown variant `circut-breaker`",
+        ),
+        (&["gate", "--against", "HEAD", "--allow-dirty"], "cargo xtask gate --against HEAD"),
+        (
+            &["gate", "--against", "v1", "--allow-dirty", "--against-storefront", "no-such-file"],
+            "--against-storefront: no file no-such-file",
+        ),
     ] {
         let out = scratch.path().join("out");
         let end = Lab::new(args).arg("--out").arg(&out).run();
@@ -50,6 +63,10 @@ fn wrong_values_are_refused_by_the_flag() {
         (&["bench", "--deadline", "250"], "needs a unit"),
         (&["bench", "--trials", "0"], "--trials"),
         (&["bench", "--profile", "quickly"], "--profile"),
+        (&["gate"], "--baseline <FILE>|--against <REF>"),
+        (&["gate", "--against", "HEAD", "--baseline", "b.json"], "cannot be used with"),
+        (&["gate", "--against", "HEAD", "--rate", "0"], "--rate"),
+        (&["gate", "--baseline", "b.json", "--all-pairs"], "cannot be used with"),
     ] {
         let end = Lab::new(args).run();
         assert_eq!(end.code, 2, "{args:?}: {}", end.stderr);
@@ -82,4 +99,25 @@ fn a_plan_names_every_trial_and_runs_none() {
     let n_trials = end.stdout.lines().filter(|line| line.contains("load-factor-1.5")).count();
     assert_eq!(n_trials, 6 * 2 * 2);
     assert!(end.stdout.contains("24 trials"), "{}", end.stdout);
+}
+
+#[test]
+fn a_plan_of_a_gate_names_its_looks_and_runs_none() {
+    let end = Lab::new(&["gate", "--against", "v1", "--allow-dirty", "--plan"]).run();
+    assert_eq!(end.code, 0, "{}", end.stderr);
+    let lines: Vec<&str> = end.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "the work tree against v1: playbook-one-minute under crash, profile quick"
+    );
+    // 45 s to start and 16 trials of 27 + 6 s.
+    assert_eq!(lines[1], "look after 8 pairs, about 9m 33s");
+    assert_eq!(lines.len(), 1 + 3);
+}
+
+#[test]
+fn comparisons_that_are_not_there_say_so() {
+    let end = Lab::new(&["gate", "--identical-code", "no-such-folder"]).run();
+    assert_eq!(end.code, 2, "{}", end.stderr);
+    assert!(end.stderr.contains("read no-such-folder"), "{}", end.stderr);
 }

@@ -7,26 +7,33 @@ use std::{
 
 use lab_core::{
     artifact::{
+        gate::{GateJudgement, GatePairs, IdenticalCode, JUDGEMENT_FILE, PAIRS_FILE},
         summary, timeline,
         verdict::{self, PerPhase, TrialVerdict},
     },
     route::Route,
+    seed::Seed,
 };
 
 use crate::{
     analysis::{
         effect::{Effect, effects},
         histograms::{self, Distribution, PhaseHistograms, empty_histogram},
+        paired::{
+            judge::judge,
+            resample::{ResampleError, identical_code},
+        },
         summary::{TrialResult, summarise},
         trial::analyse,
     },
     error::ArtifactError,
     load::{
-        campaign_files::{CommittedTrial, read_run, read_trials},
+        campaign_files::{CommittedTrial, read_run, read_trials, write_report},
         files::{compact_json, pretty_json, write_whole},
+        gate_files::{read_gate, read_pairs},
         trial_files::TrialRecord,
     },
-    render::{CampaignView, CellView, RenderError, render_campaign},
+    render::{CampaignView, CellView, RenderError, paired_files, render_campaign},
 };
 
 /// A report that cannot be made.
@@ -38,6 +45,9 @@ pub enum ReportError {
     /// A page or a plot cannot be drawn.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// Comparisons of identical code cannot be put together.
+    #[error(transparent)]
+    Resample(#[from] ResampleError),
 }
 
 /// Whether a campaign counts as cut short even when nothing of its plan is missing.
@@ -119,4 +129,39 @@ pub fn report_files(view: &CampaignView) -> Result<BTreeMap<PathBuf, Vec<u8>>, R
     let mut files = render_campaign(view)?;
     files.insert(summary::FILE.into(), pretty_json(&view.summary));
     Ok(files)
+}
+
+/// Judges the comparison of two versions in `folder` by the pairs that there are so far, and writes
+/// `pairs.json`, the comment, the plots and, last, `judgement.json` there.
+///
+/// **Errors**: a file that cannot be read or written, a plot that cannot be drawn.
+pub fn judge_pairs(
+    folder: &Path,
+    identical: Option<&IdenticalCode>,
+) -> Result<(GatePairs, GateJudgement), ReportError> {
+    let pairs = read_gate(folder)?;
+    let judgement = judge(&pairs);
+    let mut files = paired_files(&pairs, &judgement, identical)?;
+    files.insert(PAIRS_FILE.into(), pretty_json(&pairs));
+    files.insert(JUDGEMENT_FILE.into(), pretty_json(&judgement));
+    write_report(folder, &files, Path::new(JUDGEMENT_FILE))?;
+    Ok((pairs, judgement))
+}
+
+/// What gates on identical code said, from the `pairs.json` or folder of each, and what `n_gates`
+/// made up from their pairs say; written to `record` where there is one.
+///
+/// **Errors**: a file that cannot be read or written, or comparisons that are not of identical code
+/// or not alike.
+pub fn record_identical_code(
+    paths: &[PathBuf],
+    (n_gates, seed): (u32, Seed),
+    record: Option<&Path>,
+) -> Result<IdenticalCode, ReportError> {
+    let files: Vec<GatePairs> = paths.iter().map(|it| read_pairs(it)).collect::<Result<_, _>>()?;
+    let seen = identical_code(&files, n_gates, seed)?;
+    if let Some(path) = record {
+        write_whole(path, &pretty_json(&seen))?;
+    }
+    Ok(seen)
 }

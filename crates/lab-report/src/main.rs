@@ -7,34 +7,47 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use lab_core::artifact::summary::{self, Summary};
+use lab_core::{
+    artifact::{
+        gate::GateVerdict,
+        summary::{self, Summary},
+    },
+    seed::Seed,
+};
 use lab_report::{
     analysis::gate::{Judgement, judge},
-    commands::{Completeness, analyse_trial, report_files, verdict_line, view_campaign},
+    commands::{
+        Completeness, analyse_trial, judge_pairs, record_identical_code, report_files,
+        verdict_line, view_campaign,
+    },
     load::{
         campaign_files::{first_difference, write_report},
         files::read_json,
+        gate_files::read_identical,
         summary_file::read_summary,
     },
-    render::{CampaignView, GateFormat, gate_report, playbook, readme_table, terminal_table},
+    render::{
+        CampaignView, GateFormat, gate_report, identical_code_report, paired_report, playbook,
+        readme_table, terminal_table,
+    },
 };
 
 /// What stands differs from what was rebuilt.
 const EXIT_DIFFERS: u8 = 1;
-/// `gate` found a regression.
+/// `gate` or `pairs` found a regression.
 const EXIT_REGRESSION: u8 = 1;
 /// `gate` was given two results that mean nothing side by side.
 const EXIT_NOT_COMPARABLE: u8 = 2;
-/// `gate` cannot tell.
+/// `gate` or `pairs` cannot tell.
 const EXIT_INCONCLUSIVE: u8 = 3;
 /// Artifacts cannot be read, or the report cannot be written.
 const EXIT_BROKEN: u8 = 4;
 
 /// Analyses trials and draws the report of a campaign.
 ///
-/// Exit codes: 0 done, also for an invalid trial; 1 `--check` found a difference, or `gate` a
-/// regression; 2 wrong usage; 3 `gate` cannot tell; 4 artifacts that cannot be read or a report that
-/// cannot be written.
+/// Exit codes: 0 done, also for an invalid trial; 1 `--check` found a difference, or `gate` or
+/// `pairs` a regression; 2 wrong usage; 3 `gate` or `pairs` cannot tell; 4 artifacts that cannot be
+/// read or a report that cannot be written.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -73,6 +86,34 @@ enum Command {
         /// How to write it
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+    /// Judge two versions of the service by the pairs of trials that there are so far: writes
+    /// pairs.json, judgement.json, gate.md and the plots of what moved, and prints the judgement
+    Pairs {
+        /// Folder of the comparison
+        folder: PathBuf,
+        /// Record of gates on identical code
+        #[arg(long, value_name = "FILE")]
+        identical: Option<PathBuf>,
+        /// How to write it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Say how often gates on identical code gave a false alarm: those that were run, and others made
+    /// up from their pairs
+    IdenticalCode {
+        /// The pairs.json, or the folder, of each comparison
+        #[arg(required = true)]
+        comparisons: Vec<PathBuf>,
+        /// How many gates to make up
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        gates: u32,
+        /// Seed of the gates that are made up
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// Where to write the record
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
     },
     /// Print what the results say of each row of the strategy, as Markdown
     Playbook {
@@ -135,21 +176,14 @@ fn run(command: Command) -> Result<ExitCode> {
             write_report(&folder, &files, Path::new(summary::FILE))?;
             println!("{}", terminal_table(&view));
         }
-        Command::Gate { baseline, result, format } => {
-            let (then, now) = (read_summary(&baseline)?, read_summary(&result)?);
-            let comparison = match judge(&then, &now) {
-                Ok(comparison) => comparison,
-                Err(differs) => {
-                    eprintln!("lab-report: {differs}");
-                    return Ok(ExitCode::from(EXIT_NOT_COMPARABLE));
-                }
-            };
-            print!("{}", gate_report(&comparison, &now, format.into()));
-            return Ok(match comparison.verdict() {
-                Judgement::Pass => ExitCode::SUCCESS,
-                Judgement::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
-                Judgement::Regression => ExitCode::from(EXIT_REGRESSION),
-            });
+        Command::Gate { baseline, result, format } => return gate(&baseline, &result, format),
+        Command::Pairs { folder, identical, format } => {
+            return pairs(&folder, identical.as_deref(), format);
+        }
+        Command::IdenticalCode { comparisons, gates, seed, record } => {
+            let made_up = (gates, Seed(seed));
+            let seen = record_identical_code(&comparisons, made_up, record.as_deref())?;
+            print!("{}", identical_code_report(&seen));
         }
         Command::Playbook { folders } => {
             let view = |it: &PathBuf| view_campaign(it, Completeness::AsRecorded);
@@ -163,4 +197,34 @@ fn run(command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+fn gate(baseline: &Path, result: &Path, format: Format) -> Result<ExitCode> {
+    let (then, now) = (read_summary(baseline)?, read_summary(result)?);
+    let comparison = match judge(&then, &now) {
+        Ok(comparison) => comparison,
+        Err(differs) => {
+            eprintln!("lab-report: {differs}");
+            return Ok(ExitCode::from(EXIT_NOT_COMPARABLE));
+        }
+    };
+    print!("{}", gate_report(&comparison, &now, format.into()));
+    Ok(match comparison.verdict() {
+        Judgement::Pass => ExitCode::SUCCESS,
+        Judgement::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),
+        Judgement::Regression => ExitCode::from(EXIT_REGRESSION),
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+fn pairs(folder: &Path, identical: Option<&Path>, format: Format) -> Result<ExitCode> {
+    let record = identical.map(read_identical).transpose()?.flatten();
+    let (pairs, judgement) = judge_pairs(folder, record.as_ref())?;
+    print!("{}", paired_report(&pairs, &judgement, record.as_ref(), format.into()));
+    Ok(match judgement.verdict {
+        GateVerdict::Pass => ExitCode::SUCCESS,
+        GateVerdict::Inconclusive | GateVerdict::Undecided => ExitCode::from(EXIT_INCONCLUSIVE),
+        GateVerdict::Regression => ExitCode::from(EXIT_REGRESSION),
+    })
 }

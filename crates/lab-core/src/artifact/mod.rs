@@ -12,9 +12,12 @@
 //! | `*.log` | the processes | no |
 //!
 //! The campaign's own folder holds `campaign.json`, written by the harness ([`campaign_run`]), and
-//! `summary.json`, written by the analysis ([`summary`]), beside the plots and pages.
+//! `summary.json`, written by the analysis ([`summary`]), beside the plots and pages. The folder of a
+//! comparison of two versions holds `gate.json`, written by the harness, and `pairs.json` and
+//! `judgement.json`, written by the analysis ([`gate`]).
 
 pub mod campaign_run;
+pub mod gate;
 pub mod manifest;
 pub mod raw;
 pub mod summary;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     fault::{Fault, FaultPhaseTooShort},
+    gate::{GateSpec, GateSpecError},
     profile::{PhaseLengths, PhaseOverrides, Profile},
     topology::Topology,
     variant::ResolvedVariant,
@@ -64,6 +65,9 @@ pub struct Campaign {
     pub database: Database,
     /// The service itself.
     pub service: Service,
+    /// How two versions of the service are compared. `None`: this campaign compares none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateSpec>,
 }
 
 /// When a service level is met.
@@ -158,6 +162,9 @@ pub enum CampaignError {
     /// A fault phase that does not show a fault of the campaign.
     #[error(transparent)]
     FaultPhase(#[from] FaultPhaseTooShort),
+    /// A comparison of versions that cannot decide anything.
+    #[error(transparent)]
+    Gate(#[from] GateSpecError),
     /// A share of a core that the kernel does not grant.
     #[error("{key}: must be from {CPU_QUOTA_MIN} to 1, got {got}")]
     CpuQuota {
@@ -272,6 +279,7 @@ impl Campaign {
         }
         let fault_phase = self.lengths().fault;
         self.faults.iter().try_for_each(|it| it.check_length(fault_phase))?;
+        self.gate.as_ref().map_or(Ok(()), GateSpec::validate)?;
         self.validate_sizes()
     }
 

@@ -5,6 +5,7 @@
 
 mod campaign;
 mod fault;
+mod gate;
 mod operator;
 mod profile;
 mod restore;
@@ -14,6 +15,7 @@ mod variant;
 
 pub use campaign::{Campaign, CampaignError, Database, Service, Slo, TopologyForbidden};
 pub use fault::{Fault, FaultPhaseTooShort};
+pub use gate::{FigureMargin, GateFigure, GateSpec, GateSpecError};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
 pub use restore::{NothingToRestore, Restore};

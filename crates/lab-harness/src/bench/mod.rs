@@ -6,24 +6,24 @@
 mod calibration;
 mod control;
 mod database;
-mod instances;
+pub(crate) mod instances;
 mod joining;
 mod live;
 mod load;
 mod operator;
-mod plan;
-mod progress;
+pub(crate) mod plan;
+pub(crate) mod progress;
 mod record;
 mod registry;
-mod results;
-mod run;
+pub(crate) mod results;
+pub(crate) mod run;
 mod sampling;
 mod scenario_files;
-mod selection;
-mod session;
-mod target;
+pub(crate) mod selection;
+pub(crate) mod session;
+pub(crate) mod target;
 mod timeline;
-mod trial;
+pub(crate) mod trial;
 
 use std::{
     env,
@@ -65,24 +65,18 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
         print_plan(&selection);
         return Ok(ExitCode::Done);
     }
-    let _lock = MachineLock::acquire().at_exit(ExitCode::Busy)?;
-    clean::run().await;
-    disk::require_free(&selection.out, disk::FREE_BYTES_MIN).at_exit(ExitCode::Storage)?;
+    let _lock = take_machine(&selection.out).await?;
     let folder = open_results(&selection, args)?;
     let started = tokio::time::Instant::now();
     let mut interrupt = std::pin::pin!(interrupted());
     let mut progress = Progress::new(std::time::Duration::ZERO);
-    let options = stack_options(&selection, args, cpus);
     let session = tokio::select! {
-        session = Session::start(&options, &selection.campaign.faults, seating(&selection), &files.root) => session.or_else(at_its_exit),
+        session = start_session(&selection, args, cpus, &files.root) => session,
         () = &mut interrupt => Err(anyhow!("interrupted before the first trial"))
             .at_exit(ExitCode::Interrupted),
     };
     let session = session.inspect_err(|_| folder.discard_if_empty())?;
-    progress.say(&format!(
-        "backend {}: {}",
-        session.environment.backend, session.environment.backend_reason
-    ));
+    progress.say(&backend_line(&session));
     let earlier_s = Record::wall_time_s(folder.work());
     let bench = Run { session: &session, selection: &selection, files: &files, started, earlier_s };
     let ran = tokio::select! {
@@ -94,6 +88,35 @@ pub async fn run(args: &BenchArgs, cpus: CpuPlan) -> Result<ExitCode> {
     let code = report(folder, ran, args).await?;
     stopped?;
     Ok(code)
+}
+
+/// Makes sure that this is the machine's only bench, that nothing is left of an earlier one, and that
+/// there is room at `out`. The machine is given back when the lock is dropped.
+///
+/// **Errors**: another bench runs, or there is no room.
+pub(crate) async fn take_machine(out: &Path) -> Result<MachineLock> {
+    let lock = MachineLock::acquire().at_exit(ExitCode::Busy)?;
+    clean::run().await;
+    disk::require_free(out, disk::FREE_BYTES_MIN).at_exit(ExitCode::Storage)?;
+    Ok(lock)
+}
+
+/// Brings up what the trials of `selection` need. **Errors**: as [`Session::start`].
+pub(crate) async fn start_session(
+    selection: &Selection,
+    args: &BenchArgs,
+    cpus: CpuPlan,
+    root: &Path,
+) -> Result<Session> {
+    let options = stack_options(selection, args, cpus);
+    let started =
+        Session::start(&options, &selection.campaign.faults, seating(selection), root).await;
+    started.or_else(at_its_exit)
+}
+
+/// Which backend it is, and why.
+pub(crate) fn backend_line(session: &Session) -> String {
+    format!("backend {}: {}", session.environment.backend, session.environment.backend_reason)
 }
 
 /// The figures of a campaign, from its `summary.json` or its folder. **Errors**: missing or damaged.
@@ -170,7 +193,7 @@ fn seating(selection: &Selection) -> Seating {
 }
 
 /// Waits for `SIGINT` or `SIGTERM`.
-async fn interrupted() {
+pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

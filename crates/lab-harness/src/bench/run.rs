@@ -41,7 +41,7 @@ const CALIBRATION_BASE: &str = "bounded-timeouts";
 /// Files that generator and service have open besides their connections, generously.
 const OTHER_FILES: u64 = 100;
 /// How often a block is run at most: once, and twice more when a trial of it is invalid.
-const ATTEMPTS_MAX: u32 = 3;
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
 /// A run in progress.
 #[derive(Debug)]
@@ -92,14 +92,14 @@ impl Run<'_> {
     }
 
     /// Every virtual user has a connection, and the service the other end of it.
-    fn check_open_files(&self, params: &[Params]) -> Result<(), TooFewFiles> {
+    pub(crate) fn check_open_files(&self, params: &[Params]) -> Result<(), TooFewFiles> {
         let rate_max = params.iter().map(|it| it.arrival_rate_per_sec).fold(0.0, f64::max);
         let n_users = users_for(rate_max, self.selection.campaign.give_up_after());
         require_nofile(u64::from(n_users.get()) + OTHER_FILES)
     }
 
-    /// Loads the data set.
-    async fn seed(&self) -> Result<()> {
+    /// Loads the data set. **Errors**: the service's `seed` command fails.
+    pub(crate) async fn seed(&self) -> Result<()> {
         let folder = self.session.run_dir.path().join("seed");
         std::fs::create_dir_all(folder.join("raw")).context("create the seed folder")?;
         let setup = TargetSetup {
@@ -119,7 +119,9 @@ impl Run<'_> {
 
     /// The capacities: those of the run that is resumed, else those of the machine. `None` when the
     /// rate is given outright and no variant needs them.
-    async fn capacities(
+    ///
+    /// **Errors**: they cannot be measured, or this machine cannot offer the load.
+    pub(crate) async fn capacities(
         &self,
         folder: &ResultsFolder,
         args: &BenchArgs,
@@ -198,7 +200,8 @@ impl Run<'_> {
         trial::analyse(self.session, &spec.folder).await.at_exit(ExitCode::Internal)
     }
 
-    fn spec<'b>(
+    /// One attempt at a planned trial.
+    pub(crate) fn spec<'b>(
         &'b self,
         planned: &'b PlannedTrial,
         calibration: Option<&Calibration>,

@@ -183,6 +183,13 @@ impl Session {
         })
     }
 
+    /// Puts another build of the service under test, from the next start on. Nothing of the one before
+    /// may still run.
+    pub(crate) fn put_under_test(&mut self, storefront: &Path, commit: Option<String>) {
+        self.binaries.storefront = storefront.to_owned();
+        self.environment.commit = commit;
+    }
+
     /// Loads the data set, once per run. **Errors**: the service's `seed` command fails.
     pub(crate) async fn seed(&self, config: &TargetConfig, folder: &Path) -> Result<()> {
         target::run_command(self, "seed", config, folder).await

@@ -12,6 +12,7 @@ pub mod instances;
 pub mod load_sweep;
 pub mod merge;
 pub mod pages;
+pub mod paired;
 pub mod positive_control;
 pub mod recovery;
 pub mod requests;

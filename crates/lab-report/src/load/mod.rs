@@ -3,5 +3,6 @@
 
 pub mod campaign_files;
 pub mod files;
+pub mod gate_files;
 pub mod summary_file;
 pub mod trial_files;

@@ -80,18 +80,24 @@ fn notes(comparison: &Comparison) -> String {
     text
 }
 
-fn text(comparison: &Comparison, now: &Summary) -> String {
-    let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned))
-        .chain(ranked(comparison).into_iter().map(|it| row(it, now)))
-        .collect();
+/// Rows whose columns line up, indented.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |k: usize| rows.iter().map(|it| it[k].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-    let mut text = format!("{}\n\n", headline(comparison));
-    for row in &rows {
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
         let entries: Vec<String> =
             row.iter().zip(&widths).map(|(it, width)| format!("{it:<width$}")).collect();
         text.push_str(&format!("  {}\n", entries.join("  ").trim_end()));
     }
+    text
+}
+
+fn text(comparison: &Comparison, now: &Summary) -> String {
+    let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned))
+        .chain(ranked(comparison).into_iter().map(|it| row(it, now)))
+        .collect();
+    let mut text = format!("{}\n\n{}", headline(comparison), columns(&rows));
     text.push_str(&format!("\n{}", notes(comparison)));
     text
 }
@@ -149,7 +155,7 @@ fn github(comparison: &Comparison, now: &Summary) -> String {
 }
 
 /// What GitHub's workflow commands want escaped in a message.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 

@@ -23,6 +23,8 @@ mod load_plot;
 mod markdown;
 mod marks;
 mod numbers;
+mod paired;
+mod paired_plot;
 mod playbook;
 mod plots;
 mod positive_control;
@@ -46,6 +48,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub use gate::{GateFormat, gate_report};
 pub use markdown::readme_table;
+pub use paired::{identical_code_report, paired_files, paired_report};
 pub use playbook::playbook;
 pub use terminal::terminal_table;
 pub use view::{CampaignView, CellView, TrialView};

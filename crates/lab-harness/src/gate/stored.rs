@@ -1,5 +1,5 @@
-//! `lab gate`: is a result worse than a stored one? The judgement is `lab-report`'s; the harness
-//! runs the stored result's cells again where no result is given.
+//! `lab gate --baseline`: is a result worse than a stored one? Runs the stored result's cells again
+//! where no result is given.
 
 use std::{
     env,
@@ -15,6 +15,7 @@ use lab_core::{
 };
 use tokio::process::Command;
 
+use super::{exit_code, run_folder};
 use crate::{
     bench::{self, ScenarioFiles},
     cli::{BenchArgs, GateArgs},
@@ -27,20 +28,20 @@ use crate::{
 ///
 /// **Errors**: a baseline that cannot be used, before anything is run; a run that fails.
 /// **Cancellation**: on `SIGINT` or `SIGTERM` the run is taken down and nothing is judged.
-pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
-    let report = bench::report_program()?;
+pub(crate) async fn run(args: &GateArgs, baseline: &Path, cpus: CpuPlan) -> Result<ExitCode> {
+    let by = Baseline { report: bench::report_program()?, path: baseline, args };
     if let Some(result) = &args.result {
-        return judge(&report, args, result).await;
+        return by.judge(result).await;
     }
     // Against itself it passes, or it cannot be judged by.
-    let itself = gate_command(&report, args, &args.baseline).output().await;
+    let itself = by.command(baseline).output().await;
     let itself = itself.context("run lab-report")?;
     if matches!(itself.status.code(), Some(2 | 4..) | None) {
         let said = String::from_utf8_lossy(&itself.stderr);
         let why = said.trim().trim_start_matches("lab-report: ");
         return Err(anyhow!("--baseline: {why}")).at_exit(ExitCode::Usage);
     }
-    let baseline = bench::read_summary(&args.baseline).at_exit(ExitCode::Usage)?;
+    let baseline = bench::read_summary(baseline).at_exit(ExitCode::Usage)?;
     let out = run_folder(&baseline.campaign)?;
     let here = env::current_dir().context("find the current folder")?;
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
@@ -49,34 +50,30 @@ pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
     // Where it is the campaign's own, phases that the campaign has longer stay as they are.
     bench.profile = bench.profile.filter(|it| *it != campaign.profile);
     match bench::run(&bench, cpus).await? {
-        ExitCode::Done | ExitCode::Invalid => judge(&report, args, &out).await,
+        ExitCode::Done | ExitCode::Invalid => by.judge(&out).await,
         other => Ok(other),
     }
 }
 
-async fn judge(report: &Path, args: &GateArgs, result: &Path) -> Result<ExitCode> {
-    let status = gate_command(report, args, result).status().await.context("run lab-report")?;
-    Ok(match status.code() {
-        Some(0) => ExitCode::Done,
-        Some(1) => ExitCode::Regression,
-        Some(3) => ExitCode::Invalid,
-        Some(2) => ExitCode::Usage,
-        _ => ExitCode::Internal,
-    })
+/// A stored result to judge by.
+struct Baseline<'a> {
+    report: PathBuf,
+    path: &'a Path,
+    args: &'a GateArgs,
 }
 
-fn gate_command(report: &Path, args: &GateArgs, result: &Path) -> Command {
-    let mut command = Command::new(report);
-    command.arg("gate").arg("--baseline").arg(&args.baseline).arg("--result").arg(result);
-    command.args(["--format", &args.format]).kill_on_drop(true);
-    command
-}
+impl Baseline<'_> {
+    async fn judge(&self, result: &Path) -> Result<ExitCode> {
+        let status = self.command(result).status().await.context("run lab-report")?;
+        Ok(exit_code(status))
+    }
 
-/// Where the new run goes: beside what was built, and never over a result.
-fn run_folder(campaign: &str) -> Result<PathBuf> {
-    let own = env::current_exe().context("find the lab's own program")?;
-    let target = own.parent().and_then(Path::parent).context("find the build folder")?;
-    Ok(target.join("gate").join(campaign))
+    fn command(&self, result: &Path) -> Command {
+        let mut command = Command::new(&self.report);
+        command.arg("gate").arg("--baseline").arg(self.path).arg("--result").arg(result);
+        command.args(["--format", &self.args.format]).kill_on_drop(true);
+        command
+    }
 }
 
 /// The command line that runs the baseline's cells again.

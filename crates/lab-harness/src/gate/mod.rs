@@ -1,0 +1,70 @@
+//! `lab gate`: is the outage worse than it was? The judgement is `lab-report`'s; the harness runs
+//! what has to be run for it.
+//!
+//! `stored` compares with a stored result, `paired` with another version of the service.
+
+mod comparison;
+mod order;
+mod paired;
+mod stored;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
+
+use anyhow::{Context, Result};
+use lab_core::artifact::gate::IDENTICAL_FILE;
+use tokio::process::Command;
+
+use crate::{
+    bench::{self, ScenarioFiles},
+    cli::{GateArgs, GateBy},
+    exit::ExitCode,
+    failure::AtExit,
+    machine::cpus::CpuPlan,
+};
+
+/// Judges and prints; the exit code is the judgement.
+///
+/// **Errors**: something that cannot be compared, before anything is run; a run that fails.
+/// **Cancellation**: on `SIGINT` or `SIGTERM` the run is taken down and nothing is judged.
+pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
+    match args.by().at_exit(ExitCode::Usage)? {
+        GateBy::Baseline(baseline) => stored::run(args, baseline, cpus).await,
+        GateBy::Version(reference) => paired::run(args, reference, cpus).await,
+        GateBy::IdenticalCode(comparisons) => identical_code(args, comparisons).await,
+    }
+}
+
+/// Says how often gates on identical code gave a false alarm, and records it.
+async fn identical_code(args: &GateArgs, comparisons: &[PathBuf]) -> Result<ExitCode> {
+    let mut command = Command::new(bench::report_program()?);
+    command.arg("identical-code").args(comparisons);
+    if args.record {
+        let here = env::current_dir().context("find the current folder")?;
+        let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
+        command.arg("--record").arg(files.root.join(IDENTICAL_FILE));
+    }
+    let status = command.kill_on_drop(true).status().await.context("run lab-report")?;
+    Ok(if status.success() { ExitCode::Done } else { ExitCode::Usage })
+}
+
+/// What the judgement of `lab-report` means for the lab.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    match status.code() {
+        Some(0) => ExitCode::Done,
+        Some(1) => ExitCode::Regression,
+        Some(3) => ExitCode::Invalid,
+        Some(2) => ExitCode::Usage,
+        _ => ExitCode::Internal,
+    }
+}
+
+/// Where a new run goes: beside what was built, and never over a result.
+fn run_folder(campaign: &str) -> Result<PathBuf> {
+    let own = env::current_exe().context("find the lab's own program")?;
+    let target = own.parent().and_then(Path::parent).context("find the build folder")?;
+    Ok(target.join("gate").join(campaign))
+}

@@ -1,0 +1,250 @@
+//! How often a gate is wrong: whole gates made up from pairs of identical code.
+//!
+//! The versions of such a pair are the same, so which of them is called the head is a coin's choice.
+//! A made-up gate draws pairs with replacement and throws that coin for each; with the head's figures
+//! made worse by a known factor it also shows the gate's power. What it cannot show is a disturbance
+//! that follows the versions through all pairs of a gate: that needs gates that were really run.
+//! **Source**: Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 6 and 15.
+
+use lab_core::{
+    artifact::gate::{
+        GatePairs, GateVerdict, IDENTICAL_SCHEMA, IdenticalCode, IdenticalGate, PairFigures,
+        ResampledGates, SideFigures,
+    },
+    scenario::GateSpec,
+    seed::{Seed, mix},
+};
+
+use super::judge::verdict;
+
+/// How much worse the head of made-up gates is, in multiples of the margin.
+pub const MARGINS_WORSE: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
+
+/// Comparisons that cannot be put together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResampleError {
+    /// There is no pair.
+    #[error("there is no pair to draw from")]
+    NoPair,
+    /// They are of different versions.
+    #[error("{started_at}: compares {head} with {reference}, which is not the same code")]
+    NotIdentical {
+        /// Start of the comparison.
+        started_at: String,
+        /// The version that was judged.
+        head: String,
+        /// The version it was judged against.
+        reference: String,
+    },
+    /// They were judged, loaded or run otherwise.
+    #[error("{started_at}: has another {what} than the first of these comparisons")]
+    Different {
+        /// Start of the comparison.
+        started_at: String,
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+/// What the comparisons of identical code in `files` say, and `n_gates` made-up ones at each of
+/// [`MARGINS_WORSE`].
+///
+/// **Errors**: no pair, two versions that are not the same, or comparisons that are not alike.
+pub fn identical_code(
+    files: &[GatePairs],
+    n_gates: u32,
+    seed: Seed,
+) -> Result<IdenticalCode, ResampleError> {
+    let first = files.first().ok_or(ResampleError::NoPair)?;
+    for file in files {
+        check_alike(first, file)?;
+    }
+    let pool: Vec<&PairFigures> = files.iter().flat_map(|it| &it.pairs).collect();
+    if pool.is_empty() {
+        return Err(ResampleError::NoPair);
+    }
+    let spec = &first.subject.gate;
+    let resampled = MARGINS_WORSE.map(|it| resample(&pool, spec, it, (n_gates, seed)));
+    Ok(IdenticalCode {
+        schema: IDENTICAL_SCHEMA.into(),
+        gate: spec.clone(),
+        host: first.subject.host.clone(),
+        gates: files.iter().map(identical_gate).collect(),
+        n_pairs: u32::try_from(pool.len()).unwrap_or(u32::MAX),
+        seed,
+        resampled: resampled.to_vec(),
+    })
+}
+
+fn check_alike(first: &GatePairs, file: &GatePairs) -> Result<(), ResampleError> {
+    let (one, other) = (&first.subject, &file.subject);
+    let started_at = other.started_at.clone();
+    let (head, reference) = (&other.head, &other.reference);
+    if head.commit.is_none() || head.commit != reference.commit {
+        let (head, reference) = (head.to_string(), reference.to_string());
+        return Err(ResampleError::NotIdentical { started_at, head, reference });
+    }
+    let differs = [
+        ("gate", one.gate != other.gate),
+        ("variant", one.cell.variant != other.cell.variant),
+        ("fault", one.cell.fault != other.cell.fault),
+        ("load factor", one.cell.params.load_factor != other.cell.params.load_factor),
+        ("machine", one.host != other.host),
+    ];
+    match differs.into_iter().find(|(_, differs)| *differs) {
+        Some((what, _)) => Err(ResampleError::Different { started_at, what }),
+        None => Ok(()),
+    }
+}
+
+fn identical_gate(file: &GatePairs) -> IdenticalGate {
+    let decided = verdict(&file.pairs, &file.subject.gate);
+    IdenticalGate {
+        started_at: file.subject.started_at.clone(),
+        commit: file.subject.head.commit.clone(),
+        n_pairs: u32::try_from(file.pairs.len()).unwrap_or(u32::MAX),
+        verdict: match decided {
+            GateVerdict::Undecided if file.given_up.is_some() => GateVerdict::Inconclusive,
+            decided => decided,
+        },
+    }
+}
+
+/// `n_gates` gates of pairs drawn from `pool`, which is not empty, with the head made worse.
+fn resample(
+    pool: &[&PairFigures],
+    spec: &GateSpec,
+    margins_worse: f64,
+    (n_gates, seed): (u32, Seed),
+) -> ResampledGates {
+    let mut tally =
+        ResampledGates { margins_worse, n_gates, n_regression: 0, n_pass: 0, n_inconclusive: 0 };
+    for gate in 0..n_gates {
+        let mut draws = Draws::new(seed.derive(&format!("gate-{gate}")));
+        let pairs: Vec<PairFigures> = (0..spec.pairs_max())
+            .map(|_| draws.pair(pool))
+            .map(|it| made_worse(it, spec, margins_worse))
+            .collect();
+        match verdict(&pairs, spec) {
+            GateVerdict::Regression => tally.n_regression += 1,
+            GateVerdict::Pass => tally.n_pass += 1,
+            GateVerdict::Inconclusive | GateVerdict::Undecided => tally.n_inconclusive += 1,
+        }
+    }
+    tally
+}
+
+/// Words drawn one after another from a seed.
+struct Draws {
+    seed: Seed,
+    n_drawn: u64,
+}
+
+impl Draws {
+    fn new(seed: Seed) -> Self {
+        Self { seed, n_drawn: 0 }
+    }
+
+    fn word(&mut self) -> u64 {
+        self.n_drawn += 1;
+        mix(self.seed.0.wrapping_add(self.n_drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
+    /// One of the pool, with its versions changed over or not.
+    fn pair(&mut self, pool: &[&PairFigures]) -> PairFigures {
+        let n = u64::try_from(pool.len()).unwrap_or(u64::MAX);
+        // The remainder favours the first of a few dozen pairs by less than one in 10^17.
+        let place = usize::try_from(self.word() % n).unwrap_or(0);
+        let mut pair = pool[place].clone();
+        if self.word() % 2 == 1 {
+            std::mem::swap(&mut pair.head, &mut pair.reference);
+        }
+        pair
+    }
+}
+
+/// The same pair with the head worse in every figure that decides, by its factor to the power of
+/// `margins`.
+fn made_worse(mut pair: PairFigures, spec: &GateSpec, margins: f64) -> PairFigures {
+    let SideFigures { figures, .. } = &mut pair.head;
+    for margin in &spec.figures {
+        if let Some(value) = figures.get_mut(&margin.figure) {
+            let factor = margin.factor.powf(margins);
+            *value =
+                if margin.figure.is_better_when_high() { *value / factor } else { *value * factor };
+        }
+    }
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::testing::{USUAL, file, pairs},
+        *,
+    };
+
+    /// Pairs of identical code, as a file says it.
+    fn identical(n: u32, seed: u64) -> GatePairs {
+        let mut file = file(pairs(n, USUAL, seed));
+        file.subject.reference.commit.clone_from(&file.subject.head.commit);
+        file
+    }
+
+    fn seen(files: &[GatePairs], seed: u64) -> IdenticalCode {
+        identical_code(files, 100, Seed(seed)).unwrap()
+    }
+
+    // The noise of these pairs is a factor of up to e^0.6 in p99. Identical code may be called a
+    // regression in 5 % of gates; three margins are a factor of 1.95 in p99.
+    #[test]
+    fn identical_code_seldom_alarms_and_worse_code_does() {
+        let record = seen(&[identical(20, 1), identical(20, 2)], 3);
+        let [same, .., worse] = record.resampled[..] else { panic!("{record:?}") };
+        assert!(same.n_regression <= 5, "{same:?}");
+        assert!(85 <= same.n_pass, "{same:?}");
+        assert!(95 <= worse.n_regression, "{worse:?}");
+        let n_regression: Vec<u32> = record.resampled.iter().map(|it| it.n_regression).collect();
+        assert!(n_regression.is_sorted(), "power grows with what there is to see: {record:?}");
+        for it in &record.resampled {
+            assert_eq!(it.n_regression + it.n_pass + it.n_inconclusive, it.n_gates);
+        }
+    }
+
+    #[test]
+    fn the_gates_that_were_run_are_named_with_what_they_said() {
+        let mut cut_short = identical(3, 5);
+        let given_up = lab_core::artifact::gate::GivenUp { pair: 3, reasons: vec!["x".into()] };
+        cut_short.given_up = Some(given_up);
+        let record = seen(&[identical(20, 1), cut_short], 3);
+        assert_eq!((record.n_pairs, record.gates.len()), (23, 2));
+        assert_eq!(record.gates[0].verdict, GateVerdict::Pass);
+        assert_eq!(record.gates[1].verdict, GateVerdict::Inconclusive);
+    }
+
+    #[test]
+    fn the_same_seed_makes_up_the_same_gates() {
+        let files = [identical(8, 1)];
+        assert_eq!(seen(&files, 3), seen(&files, 3));
+        let drawn = |seed| {
+            let pool: Vec<&PairFigures> = files[0].pairs.iter().collect();
+            let mut draws = Draws::new(Seed(seed));
+            (0..20).map(|_| draws.pair(&pool).pair).collect::<Vec<_>>()
+        };
+        assert_ne!(drawn(3), drawn(4));
+    }
+
+    #[test]
+    fn what_is_not_identical_code_or_not_alike_is_refused() {
+        let error =
+            |files: &[GatePairs]| identical_code(files, 1, Seed(1)).unwrap_err().to_string();
+        assert_eq!(error(&[]), "there is no pair to draw from");
+        assert_eq!(error(&[identical(0, 1)]), "there is no pair to draw from");
+        let versions = error(&[file(pairs(8, USUAL, 1))]);
+        assert!(versions.contains("work tree (89ab89ab89ab) with main (0123"), "{versions}");
+        let mut other = identical(8, 1);
+        other.subject.gate.figures[0].factor = 2.0;
+        let gate = error(&[identical(8, 1), other]);
+        assert!(gate.contains("has another gate than the first"), "{gate}");
+    }
+}

@@ -1,0 +1,143 @@
+//! One figure of two versions, pair by pair: how many times as bad the judged version was.
+
+use lab_core::{
+    artifact::gate::{FigureComparison, GatePairs, Side},
+    scenario::GateFigure,
+};
+use plotters::{
+    prelude::*,
+    style::{RGBColor, text_anchor::HPos},
+};
+
+use super::{
+    canvas::{
+        BLUE, DrawResult, INK, LegendEntry, ORANGE, Plot, SOFT_INK, Sheet, VERMILLION, anchored,
+        heading, lettering,
+    },
+    frame::{Axis, Frame, Scale, TEXT_SIZE},
+    paired::times,
+};
+use crate::analysis::paired::figures::worsening;
+
+/// Up to this range of factors the axis is linear: a logarithmic one would have a single label.
+const LINEAR_RANGE_MAX: f64 = 3.0;
+/// Names of two levels that are closer than this, in pixels, would stand in each other.
+const NAMES_APART: i32 = 18;
+
+/// What the picture shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PairedPlot {
+    title: String,
+    circumstances: String,
+    figure: GateFigure,
+    /// Number of the pair from 1, how many times as bad, and which version went first.
+    points: Vec<(f64, f64, Side)>,
+    estimate: f64,
+    interval: Option<[f64; 2]>,
+    /// How many times as bad is allowed; `None` for a figure that does not decide.
+    allowed: Option<f64>,
+}
+
+impl PairedPlot {
+    /// Of one figure of a comparison.
+    pub(super) fn of(file: &GatePairs, comparison: &FigureComparison) -> Self {
+        let subject = &file.subject;
+        let figure = comparison.figure;
+        let points = (1_u32..).zip(&file.pairs).filter_map(|(number, pair)| {
+            let factor = worsening(pair, figure)?.log_factor.exp();
+            Some((f64::from(number), factor, pair.first))
+        });
+        let margin = subject.gate.figures.iter().find(|it| it.figure == figure);
+        Self {
+            title: format!("{}: how many times as bad", figure.title()),
+            circumstances: format!(
+                "{} against {}; {} under {}",
+                subject.head, subject.reference, subject.cell.variant, subject.cell.fault
+            ),
+            figure,
+            points: points.collect(),
+            estimate: comparison.worse_factor,
+            interval: comparison.worse_factor_interval,
+            allowed: margin.map(|it| it.factor),
+        }
+    }
+
+    fn frame(&self) -> Frame {
+        let factors = self.points.iter().map(|it| it.1);
+        let shown = factors.chain([1.0, self.estimate]).chain(self.allowed);
+        let (low, high) =
+            shown.fold((f64::MAX, f64::MIN), |(low, high), it| (low.min(it), high.max(it)));
+        let scale = if high / low < LINEAR_RANGE_MAX { Scale::Linear } else { Scale::Log };
+        let room = (high / low).powf(0.08);
+        let n = self.points.iter().map(|it| it.0).fold(1.0, f64::max);
+        Frame {
+            x: Axis { scale: Scale::Linear, from: 0.0, to: n + 1.0, start: 84, end: 764 },
+            y: Axis { scale, from: low / room, to: high * room, start: 340, end: 96 },
+        }
+    }
+
+    /// The levels that the points are held against, named where the names have room.
+    fn levels<DB: DrawingBackend>(&self, sheet: &Sheet<DB>, frame: &Frame) -> DrawResult<DB> {
+        let mut last_y = i32::MIN;
+        let allowed = self.allowed.map(|it| (it, format!("allowed {}", times(it))));
+        for (level, name) in allowed.into_iter().chain([(1.0, "as good".to_owned())]) {
+            let y = frame.y.to_px(level);
+            let name = if last_y.abs_diff(y) < NAMES_APART.unsigned_abs() { "" } else { &name };
+            frame.level(sheet, level, name)?;
+            last_y = y;
+        }
+        Ok(())
+    }
+
+    fn estimate<DB: DrawingBackend>(&self, sheet: &Sheet<DB>, frame: &Frame) -> DrawResult<DB> {
+        let (x, y) = (frame.x.end, frame.y.to_px(self.estimate));
+        let ends = vec![(frame.x.start, y), (x, y)];
+        sheet.draw(&PathElement::new(ends, VERMILLION.stroke_width(2)))?;
+        if let Some([low, high]) = self.interval {
+            let bar = vec![(x, frame.y.to_px(low)), (x, frame.y.to_px(high))];
+            sheet.draw(&PathElement::new(bar, VERMILLION.stroke_width(6)))?;
+        }
+        let name = format!("estimate {}", times(self.estimate));
+        sheet.draw_text(&name, &anchored(TEXT_SIZE, VERMILLION, HPos::Right), (x - 8, y - 10))
+    }
+}
+
+fn color(first: Side) -> RGBColor {
+    match first {
+        Side::Head => BLUE,
+        Side::Reference => ORANGE,
+    }
+}
+
+impl Plot for PairedPlot {
+    fn description(&self) -> String {
+        format!("{}; {}", self.title, self.circumstances)
+    }
+
+    fn height(&self) -> u32 {
+        400
+    }
+
+    fn draw<DB: DrawingBackend>(&self, sheet: &Sheet<DB>) -> DrawResult<DB> {
+        heading(sheet, &self.title, &self.circumstances)?;
+        let frame = self.frame();
+        frame.y_ticks(sheet, &frame.y.ticks(7), times)?;
+        let numbers: Vec<f64> = self.points.iter().map(|it| it.0).collect();
+        frame.x_ticks(sheet, &numbers, |it| format!("{it:.0}"))?;
+        self.levels(sheet, &frame)?;
+        self.estimate(sheet, &frame)?;
+        for (number, factor, first) in &self.points {
+            let point = frame.point((*number, *factor));
+            sheet.draw(&Circle::new(point, 5, color(*first).filled()))?;
+        }
+        frame.axis_lines(sheet)?;
+        let entries =
+            Side::ALL.map(|it| LegendEntry { name: format!("{it} went first"), color: color(it) });
+        frame.head(sheet, "Times as bad", &entries)?;
+        let centre = ((frame.x.start + frame.x.end) / 2, frame.y.start + 38);
+        sheet.draw_text("pair", &anchored(TEXT_SIZE, SOFT_INK, HPos::Center), centre)?;
+        let better = if self.figure.is_better_when_high() { "lower" } else { "higher" };
+        let note = format!("above 1× the figure itself is {better}");
+        sheet.draw_text(&note, &lettering(TEXT_SIZE - 1, INK), (14, frame.y.start + 38))
+    }
+}
