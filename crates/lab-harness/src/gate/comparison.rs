@@ -179,11 +179,12 @@ impl<'a> Comparison<'a> {
         let setup = TargetSetup {
             campaign: &selection.campaign,
             settings: variant.settings.clone(),
+            topology: variant.topology,
             db_capacity_per_sec: Some(ANY_RATE),
             arrival_rate_per_sec: ANY_RATE,
             seed: selection.campaign.seed,
         };
-        let servers = variant.redis_servers();
+        let servers = variant.servers();
         let redis =
             self.session.stack.redis_location(servers.topology, selection.campaign.faults[0]);
         let config = TargetConfig { redis, ..setup.config(&self.session)? };
