@@ -20,7 +20,7 @@ use tokio::process::Command;
 
 use crate::{
     bench::{self, ScenarioFiles},
-    cli::{GateArgs, GateBy},
+    cli::{BenchArgs, GateArgs, GateBy},
     exit::ExitCode,
     failure::AtExit,
     machine::cpus::CpuPlan,
@@ -59,6 +59,30 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         Some(3) => ExitCode::Invalid,
         Some(2) => ExitCode::Usage,
         _ => ExitCode::Internal,
+    }
+}
+
+/// The command line of a bench of `campaign` into `out`, which asks for nothing that the campaign does
+/// not say and installs what the gate may.
+fn bench_args(args: &GateArgs, campaign: String, out: PathBuf) -> BenchArgs {
+    BenchArgs {
+        campaign,
+        variant: Vec::new(),
+        fault: Vec::new(),
+        trials: None,
+        seed: None,
+        out: Some(out),
+        resume: false,
+        profile: None,
+        load_factor: Vec::new(),
+        rate: None,
+        deadline: None,
+        hit_ratio: None,
+        recalibrate: false,
+        backend: args.backend,
+        no_install: args.no_install,
+        require_met: false,
+        plan: false,
     }
 }
 

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab_core::{artifact::gate::Version, scenario::GateSpec};
 
 use super::{
+    bench_args,
     comparison::{Comparison, judge_command},
     exit_code, run_folder,
 };
@@ -120,7 +121,7 @@ impl<'a> Plan<'a> {
     fn new(args: &'a GateArgs) -> Result<Self> {
         let here = env::current_dir().context("find the current folder")?;
         let files = ScenarioFiles::open(&here)?;
-        let bench = bench_args(args)?;
+        let bench = bench_of(args)?;
         let selection = Selection::new(&files, &bench)?;
         let spec = one_cell(&selection)?;
         if !args.allow_dirty {
@@ -160,28 +161,17 @@ impl Other {
     }
 }
 
-/// The command line of a bench of the same campaign.
-fn bench_args(args: &GateArgs) -> Result<BenchArgs> {
+/// The command line of a bench of the same cell.
+fn bench_of(args: &GateArgs) -> Result<BenchArgs> {
     let campaign = args.campaign.clone().unwrap_or_else(|| CAMPAIGN.to_owned());
     let out = args.out.clone().map_or_else(|| run_folder(&campaign), Ok)?;
     Ok(BenchArgs {
-        campaign,
         variant: args.variant.iter().cloned().collect(),
         fault: args.fault.iter().cloned().collect(),
-        trials: None,
         seed: args.seed,
-        out: Some(out),
-        resume: false,
-        profile: None,
-        load_factor: Vec::new(),
         rate: args.rate,
-        deadline: None,
-        hit_ratio: None,
         recalibrate: args.recalibrate,
-        backend: args.backend,
-        no_install: args.no_install,
-        require_met: false,
-        plan: false,
+        ..bench_args(args, campaign, out)
     })
 }
 
@@ -247,7 +237,7 @@ mod tests {
 
     fn spec(more: &[&str]) -> Result<GateSpec> {
         let files = ScenarioFiles::open(Path::new(env!("CARGO_MANIFEST_DIR")))?;
-        one_cell(&Selection::new(&files, &bench_args(&args(more))?)?)
+        one_cell(&Selection::new(&files, &bench_of(&args(more))?)?)
     }
 
     #[test]
@@ -268,7 +258,7 @@ mod tests {
     #[test]
     fn more_than_one_cell_is_refused() {
         let files = ScenarioFiles::open(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        let bench = bench_args(&args(&[])).unwrap();
+        let bench = bench_of(&args(&[])).unwrap();
         let mut selection = Selection::new(&files, &bench).unwrap();
         selection.campaign.faults.push(lab_core::scenario::Fault::Pause);
         let error = one_cell(&selection).unwrap_err().to_string();

@@ -15,7 +15,7 @@ use lab_core::{
 };
 use tokio::process::Command;
 
-use super::{exit_code, run_folder};
+use super::{bench_args, exit_code, run_folder};
 use crate::{
     bench::{self, ScenarioFiles},
     cli::{BenchArgs, GateArgs},
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: &GateArgs, baseline: &Path, cpus: CpuPlan) -> Resu
     let here = env::current_dir().context("find the current folder")?;
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
     let campaign = files.campaign(&baseline.campaign).at_exit(ExitCode::Usage)?;
-    let mut bench = bench_args(&baseline, args, out.clone()).at_exit(ExitCode::Usage)?;
+    let mut bench = bench_of(&baseline, args, out.clone()).at_exit(ExitCode::Usage)?;
     // Where it is the campaign's own, phases that the campaign has longer stay as they are.
     bench.profile = bench.profile.filter(|it| *it != campaign.profile);
     match bench::run(&bench, cpus).await? {
@@ -79,7 +79,7 @@ impl Baseline<'_> {
 /// The command line that runs the baseline's cells again.
 ///
 /// **Errors**: it has no cell, or a mixture of loads that no command line gives.
-fn bench_args(baseline: &Summary, args: &GateArgs, out: PathBuf) -> Result<BenchArgs> {
+fn bench_of(baseline: &Summary, args: &GateArgs, out: PathBuf) -> Result<BenchArgs> {
     let cells = &baseline.variants;
     let rates = each(cells, |it| match it.params.load_factor {
         Some(_) => None,
@@ -94,23 +94,15 @@ fn bench_args(baseline: &Summary, args: &GateArgs, out: PathBuf) -> Result<Bench
     let n_trials = cells.iter().map(|it| it.n_trials).max().unwrap_or(0);
     let factors: Result<Vec<_>, _> = factors.into_iter().map(LoadFactor::new).collect();
     Ok(BenchArgs {
-        campaign: baseline.campaign.clone(),
         variant: each(cells, |it| Some(it.variant.clone())),
         fault: each(cells, |it| Some(it.fault.name().to_owned())),
         trials: NonZeroU32::new(n_trials),
         seed: Some(baseline.seed.0),
-        out: Some(out),
-        resume: false,
         profile: Some(baseline.profile),
         load_factor: factors?,
         rate,
         deadline: Some(Duration::from_secs_f64(baseline.slo.deadline_ms / 1_000.0)),
-        hit_ratio: None,
-        recalibrate: false,
-        backend: args.backend,
-        no_install: args.no_install,
-        require_met: false,
-        plan: false,
+        ..bench_args(args, baseline.campaign.clone(), out)
     })
 }
 
@@ -145,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_cells_of_the_baseline_are_run_again() {
-        let bench = bench_args(&committed(), &args(), "out".into()).unwrap();
+        let bench = bench_of(&committed(), &args(), "out".into()).unwrap();
         assert_eq!((bench.campaign.as_str(), bench.variant.len()), ("redis-outage", 6));
         assert_eq!(bench.fault, ["crash", "pause"]);
         let factors: Vec<f64> = bench.load_factor.iter().map(|it| it.get()).collect();
@@ -161,10 +153,10 @@ mod tests {
             cell.params.load_factor = None;
             cell.arrival_rate_per_sec = 90.0;
         }
-        let bench = bench_args(&baseline, &args(), "out".into()).unwrap();
+        let bench = bench_of(&baseline, &args(), "out".into()).unwrap();
         assert_eq!(bench.rate.map(PerSec::get), Some(90.0));
         baseline.variants[0].arrival_rate_per_sec = 91.0;
-        let error = bench_args(&baseline, &args(), "out".into()).unwrap_err().to_string();
+        let error = bench_of(&baseline, &args(), "out".into()).unwrap_err().to_string();
         assert!(error.contains("--result"), "{error}");
     }
 }

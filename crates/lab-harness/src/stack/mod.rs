@@ -191,8 +191,8 @@ impl Stack {
         redis.into_iter().collect::<Result<(), _>>().and(postgres).and(replica)
     }
 
-    /// Starts the servers of Redis that a trial needs, empty, in the place of those that were up, which are
-    /// ended and leave nothing behind. Returns when all of them were known to be well.
+    /// Starts the servers of Redis that a trial needs, empty, in the place of those that were up, which
+    /// are ended and leave nothing behind. Returns when all of them were known to be well.
     ///
     /// **Errors**: one does not end or start, or they do not find each other.
     pub async fn restart_redis(&self, servers: Servers) -> Result<MonotonicNs, StackError> {
