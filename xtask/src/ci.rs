@@ -147,9 +147,9 @@ fn committed_results(lab: &Lab<'_>) -> Result<Verdict> {
 }
 
 /// Why a trial may be invalid on a machine that is busy with something else, in the words of
-/// `verdict.json`: the generator was late, or the baseline drifted. Any other reason is a fault of
-/// the lab.
-const BUSY_REASONS: [&str; 3] = ["sent_late", "send_lag", "baseline_drifting"];
+/// `verdict.json`: the machine stood still, the generator was late, or the baseline drifted. Any
+/// other reason is a fault of the lab.
+const BUSY_REASONS: [&str; 4] = ["machine_stalled", "sent_late", "send_lag", "baseline_drifting"];
 /// Exit code of a bench with an invalid cell.
 const EXIT_INVALID: i32 = 3;
 /// Exit code of a bench on a machine that cannot show the effect.

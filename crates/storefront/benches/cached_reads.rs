@@ -13,7 +13,8 @@
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::print_stdout, reason = "the figures are what was asked for")]
 
-#[path = "../tests/stack/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "tests use more of it")]
+#[path = "../tests/service/stack.rs"]
 mod stack;
 
 use std::{

@@ -7,7 +7,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinHandle,
-    time::{interval, timeout},
+    time::{Instant, interval, timeout_at},
 };
 
 use crate::{
@@ -16,11 +16,12 @@ use crate::{
     shop::{Shop, ShopError},
 };
 
-/// How long requests may go on after SIGTERM. The process must be gone within 2 s.
+/// How long requests may go on after the signal.
 const DRAIN_TIMEOUT: Duration = Duration::from_millis(1_200);
 
-/// How long moving view counts may go on after that.
-const FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long moving view counts may go on after the signal: all the time that there is, because it
+/// may need a new connection. The process must be gone within 2 s; the rest is for its end.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(1_800);
 
 /// How often recorded waits are folded into their histogram.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -46,12 +47,13 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, then stops accepting, lets requests finish for a second, and
-/// returns. Starts while Redis and PostgreSQL are down.
+/// Serves until SIGTERM or SIGINT, then stops accepting, lets requests finish and view counts reach
+/// the database, and returns within 2 s. Starts while Redis and PostgreSQL are down.
 ///
 /// **Errors**: see [`ServeError`].
 pub async fn serve(config: TargetConfig) -> Result<(), ServeError> {
     let (stop, stopped) = watch::channel(());
+    let (finish, finished) = watch::channel(());
     let mut signals = Signals::new()?;
     let public_listener = tokio::net::TcpListener::bind(config.listen)
         .await
@@ -62,29 +64,33 @@ pub async fn serve(config: TargetConfig) -> Result<(), ServeError> {
 
     let shop = Arc::new(Shop::new(config)?);
     internal::spawn(Arc::clone(&shop), internal_listener)?;
-    let flusher = spawn_background(&shop, &stopped);
+    let flusher = spawn_background(&shop, finished);
 
-    let mut stopping = stopped.clone();
+    let mut stopping = stopped;
     let server = axum::serve(public_listener, public::router(Arc::clone(&shop)))
         .with_graceful_shutdown(async move { drop(stopping.changed().await) });
     let server = tokio::spawn(server.into_future());
 
     signals.recv().await;
+    let signalled_at = Instant::now();
     tracing::info!("stopping");
     // Nobody listening any more is what stopping is for.
     let _ = stop.send(());
-    if timeout(DRAIN_TIMEOUT, server).await.is_err() {
+    if timeout_at(signalled_at + DRAIN_TIMEOUT, server).await.is_err() {
         tracing::info!(pending = shop.totals.pending_requests(), "requests cut off");
     }
-    if timeout(FLUSH_TIMEOUT, flusher).await.is_err() {
+    // Only now, because the last requests record views too.
+    let _ = finish.send(());
+    if timeout_at(signalled_at + FLUSH_TIMEOUT, flusher).await.is_err() {
         tracing::info!("moving view counts cut off");
     }
     shop.events.close();
     Ok(())
 }
 
-/// Starts what runs beside the requests; returns the task that must be given time to end.
-fn spawn_background(shop: &Arc<Shop>, stopped: &watch::Receiver<()>) -> JoinHandle<()> {
+/// Starts what runs beside the requests; returns the task that must be given time to end once there
+/// are no more requests.
+fn spawn_background(shop: &Arc<Shop>, finished: watch::Receiver<()>) -> JoinHandle<()> {
     let loader = Arc::clone(shop);
     tokio::task::spawn_blocking(move || loader.load_local_cache());
     // Connect to Redis before the first user needs it; if that fails, the first user does.
@@ -106,8 +112,8 @@ fn spawn_background(shop: &Arc<Shop>, stopped: &watch::Receiver<()>) -> JoinHand
     }
     let measured = Arc::clone(shop);
     tokio::spawn(async move { measured.measure_pressure().await });
-    let (flushing, stopped) = (Arc::clone(shop), stopped.clone());
-    tokio::spawn(async move { flushing.views.run(stopped).await })
+    let flushing = Arc::clone(shop);
+    tokio::spawn(async move { flushing.views.run(finished).await })
 }
 
 struct Signals {

@@ -40,7 +40,7 @@ impl Injection for Bandwidth {
     }
 
     async fn look(&mut self, stack: &Stack) -> Seen {
-        timed(LATE, fetch(wire::address(stack), MARKER, PATIENCE)).await
+        timed(LATE, async || fetch(wire::address(stack), MARKER, PATIENCE).await).await
     }
 
     fn is_effect(&self, seen: &Seen) -> bool {

@@ -20,8 +20,9 @@ pub(super) struct DatabaseConnections {
 
 impl Injection for DatabaseConnections {
     async fn arm(&mut self, stack: &Stack) -> Result<(), FaultError> {
-        self.witness = Some(Witness::connect(stack).await?);
-        self.n_wanted = Neighbour::connect(stack).await?.max_connections().await? / 2;
+        let witness = Witness::connect(stack).await?;
+        self.n_wanted = witness.max_connections().await? / 2;
+        self.witness = Some(witness);
         Ok(())
     }
 

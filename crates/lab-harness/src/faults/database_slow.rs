@@ -37,7 +37,8 @@ impl Injection for DatabaseSlow {
 
     async fn look(&mut self, stack: &Stack) -> Seen {
         match &self.witness {
-            Some(witness) => witness.look(stack, true).await,
+            // Before and after the fault none may be there, at work or not.
+            Some(witness) => witness.look(stack, !self.busy.is_empty()).await,
             None => Seen::Other("the fault was not armed".to_owned()),
         }
     }

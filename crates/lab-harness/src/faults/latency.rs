@@ -31,11 +31,11 @@ impl Injection for Latency {
     }
 
     async fn look(&mut self, stack: &Stack) -> Seen {
-        timed(DELAY, ping(wire::address(stack), PATIENCE)).await
+        timed(DELAY, async || ping(wire::address(stack), PATIENCE).await).await
     }
 
     fn is_effect(&self, seen: &Seen) -> bool {
-        matches!(seen, Seen::Late { after } if DELAY <= *after)
+        matches!(seen, Seen::Late { after, .. } if DELAY <= *after)
     }
 
     async fn heal(&mut self, stack: &Stack) -> Result<MonotonicNs, FaultError> {

@@ -38,12 +38,6 @@ impl Neighbour {
             }
         }))
     }
-
-    /// PostgreSQL's `max_connections`. **Errors**: it does not tell it.
-    pub(super) async fn max_connections(&self) -> Result<usize, FaultError> {
-        let shown = self.client.query_one("SHOW max_connections", &[]).await?;
-        Ok(shown.try_get::<_, String>(0)?.parse().unwrap_or(0))
-    }
 }
 
 /// A neighbour at work. Dropping it ends its work with the statement that runs.
@@ -63,6 +57,12 @@ impl Witness {
         // As above.
         tokio::spawn(connection);
         Ok(Self { client })
+    }
+
+    /// PostgreSQL's `max_connections`. **Errors**: it does not tell it.
+    pub(super) async fn max_connections(&self) -> Result<usize, FaultError> {
+        let shown = self.client.query_one("SHOW max_connections", &[]).await?;
+        Ok(shown.try_get::<_, String>(0)?.parse().unwrap_or(0))
     }
 
     /// What a new client of Redis meets, and how many connections PostgreSQL itself says the

@@ -64,7 +64,7 @@ impl Injection for SlowServer {
     }
 
     async fn look(&mut self, stack: &Stack) -> Seen {
-        timed(LATE, ping(stack.redis_addr(), PATIENCE)).await
+        timed(LATE, async || ping(stack.redis_addr(), PATIENCE).await).await
     }
 
     /// **Errors**: the scripts ended before: Redis was not slow all the time.

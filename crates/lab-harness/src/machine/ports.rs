@@ -3,12 +3,17 @@
 //! They come from below the kernel's ephemeral range: a dead Redis port inside that range can be
 //! taken as somebody's source port, and a reconnect loop can even connect to itself.
 
-use std::{net::TcpListener, ops::RangeInclusive};
-
-use lab_core::{clock::MonotonicNs, seed::mix};
+use std::{
+    net::TcpListener,
+    ops::RangeInclusive,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 /// Where the lab's ports come from.
 pub const RANGE: RangeInclusive<u16> = 20_000..=29_999;
+/// Ports that one process takes before it comes to those where the next one begins: several times
+/// what the servers of a trial need.
+const STRIDE: usize = 200;
 
 /// Too many ports of the range are taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,14 +23,18 @@ pub struct NoFreePort {
     pub wanted: usize,
 }
 
-/// Picks `n` ports of loopback that nobody listens on, starting at a random one so that two labs
-/// that ask at the same time get different ones. **Errors**: the range is full.
+/// Picks `n` ports of loopback that nobody listens on. Nobody listens on those of a server that is
+/// down either, so each process begins elsewhere, and goes on where it stopped: a port comes back
+/// only when all others of the range were given. **Errors**: the range is full.
 pub fn pick(n: usize) -> Result<Vec<u16>, NoFreePort> {
-    let size = u64::try_from(RANGE.len()).expect("ten thousand fits");
-    let seed = mix(MonotonicNs::now().0 ^ (u64::from(std::process::id()) << 40));
-    let offset = u16::try_from(seed % size).expect("less than ten thousand");
-    let first = RANGE.start() + offset;
-    pick_from((first..=*RANGE.end()).chain(*RANGE.start()..first), n)
+    static N_PASSED: AtomicUsize = AtomicUsize::new(0);
+    let begin = usize::try_from(std::process::id()).unwrap_or_default() * STRIDE;
+    pick_from(
+        std::iter::repeat_with(|| begin + N_PASSED.fetch_add(1, Ordering::Relaxed))
+            .take(RANGE.len())
+            .map(|it| RANGE.start() + u16::try_from(it % RANGE.len()).expect("in the range")),
+        n,
+    )
 }
 
 /// The first `n` free ones of `candidates`.
@@ -53,5 +62,12 @@ mod tests {
         assert_eq!(pick_from(free.iter().copied(), 1), Ok(vec![free[1]]));
         assert_eq!(pick_from(free.iter().copied(), 2), Err(NoFreePort { wanted: 2 }));
         drop(taken);
+    }
+
+    #[test]
+    fn a_port_is_not_given_again_while_there_are_others() {
+        let first = pick(3).unwrap();
+        let next = pick(3).unwrap();
+        assert!(first.iter().all(|it| !next.contains(it)), "{first:?} {next:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use lab_core::clock::MonotonicNs;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,10 +20,13 @@ pub enum Seen {
     Refused,
     /// Connected, and nothing came back in time.
     Silent,
-    /// Connected, and PING was answered with PONG after a time that a healthy Redis never takes.
+    /// Connected, and PING was answered with PONG after a time that a healthy Redis never takes, and
+    /// so was the next one.
     Late {
-        /// How long it took.
+        /// How long the faster one took.
         after: Duration,
+        /// When the first one had come.
+        at: MonotonicNs,
     },
     /// The handshake is never completed: nobody is there.
     NoHandshake,
@@ -58,7 +62,7 @@ impl std::fmt::Display for Seen {
             Self::Answered => f.write_str("PING answered"),
             Self::Refused => f.write_str("connection refused"),
             Self::Silent => f.write_str("connected, no answer to PING"),
-            Self::Late { after } => write!(f, "PING answered after {} ms", after.as_millis()),
+            Self::Late { after, .. } => write!(f, "PING answered after {} ms", after.as_millis()),
             Self::NoHandshake => f.write_str("the handshake was not completed"),
             Self::Broken => f.write_str("the connection broke"),
             Self::Half => f.write_str("the answer stopped before its end"),

@@ -81,8 +81,8 @@ pub enum Finding {
     NoDifference,
 }
 
-/// A figure that a finding can rest on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A figure that a finding can rest on, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JudgedBy {
     /// Goodput ratio of product pages.
     Goodput,

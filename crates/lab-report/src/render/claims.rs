@@ -7,7 +7,8 @@ use lab_core::{
 };
 
 use super::{
-    found::{self, Word},
+    findings::{self, Found},
+    found::{self, Cell, Word},
     numbers, positive_control,
     ranking::{cell_key, group_label, group_title},
     view::{CampaignView, CellView},
@@ -15,7 +16,7 @@ use super::{
 use crate::analysis::{effect::base_of, restore::Restored, statistics::float};
 
 /// What the table of claims shows, in a few sentences.
-pub(super) const NOTE: &str = "Every row of the strategy that a variant of this campaign tries. \
+const NOTE: &str = "Every row of the strategy that a variant of this campaign tries. \
     Found is the variant against its base, under the same fault and load (`crash at 1.5`: under \
     crash, at load factor 1.5), figures without → with the variant. A variant that tries several \
     rows at once says nothing about each of them alone; the one that tries the fewest comes first";
@@ -46,8 +47,8 @@ pub(super) struct Try<'a> {
     pub(super) variant: &'a str,
     /// The other rows that it tries at the same time.
     pub(super) others: Vec<&'a str>,
-    /// What was found, and in which cells: `crash at 1.5 (goodput 0.854 → 1.000)`.
-    pub(super) found: Vec<(Word, Vec<String>)>,
+    /// What was found, and in which cells; nothing of a control.
+    pub(super) found: Vec<Found>,
 }
 
 /// A variant with what it claimed and what was found of it.
@@ -83,6 +84,17 @@ pub(super) struct FoundCell {
 
 /// Stands for the claim of an id that is no row of the strategy.
 const UNKNOWN: &str = "not a row of the strategy";
+
+/// What the table of `rows` shows, and how its condensed lists are to be read, where it has one.
+/// Ends without a full stop.
+pub(super) fn note(rows: &[ClaimRow<'_>]) -> String {
+    let mut found = rows.iter().flat_map(|it| &it.tries).flat_map(|it| &it.found);
+    if found.any(Found::is_condensed) {
+        format!("{NOTE}. {}", findings::note())
+    } else {
+        NOTE.to_owned()
+    }
+}
 
 /// One row for each id that a variant with a trial tries, in the order of the strategy; ids that
 /// are no rows come last.
@@ -129,18 +141,9 @@ fn tries<'a>(view: &CampaignView, tried: &[(&'a str, Vec<&'a str>)], id: &str) -
 }
 
 /// The cells of `variant` by what was found in them.
-fn found_by_word(view: &CampaignView, variant: &str) -> Vec<(Word, Vec<String>)> {
-    let mut by_word: Vec<(Word, Vec<String>)> = Vec::new();
-    for (cell, trials) in view.cells().filter(|(cell, _)| cell.variant == variant) {
-        let Some(word) = found::word(&trials.effect) else { continue };
-        let text = format!("{} ({})", group_label(cell), found::figure(&trials.effect));
-        match by_word.iter_mut().find(|(it, _)| *it == word) {
-            Some((_, cells)) => cells.push(text),
-            None => by_word.push((word, vec![text])),
-        }
-    }
-    by_word.sort_by(|(a, _), (b, _)| a.cmp(b));
-    by_word
+fn found_by_word(view: &CampaignView, variant: &str) -> Vec<Found> {
+    let cells: Vec<Cell<'_>> = view.cells().filter(|(cell, _)| cell.variant == variant).collect();
+    findings::by_word(&cells)
 }
 
 /// What `variant` claimed and what was found of it; `None` when no trial of it was run.

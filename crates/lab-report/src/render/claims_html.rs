@@ -18,7 +18,7 @@ pub(super) fn claims_section(view: &CampaignView) -> String {
     }
     html.push_str(&format!(
         "<p>{}. <a href=\"#found\">The rule for the word</a>.</p>\n",
-        code_spans(claims::NOTE)
+        code_spans(&claims::note(&rows))
     ));
     html.push_str(&scrolling("claims and findings", &claims_table(&rows)));
     html.push_str("</section>\n");
@@ -63,10 +63,11 @@ fn try_cells(tried: &Try<'_>) -> String {
     let found: Vec<String> = tried
         .found
         .iter()
-        .map(|(word, cells)| {
-            let cells =
-                cells.iter().map(|it| format!("<span class=\"item\">{}</span>", escape(it)));
-            format!("{}: {}", word_span(word), cells.collect::<Vec<_>>().join(", "))
+        .map(|it| {
+            let cells = it.cells.iter();
+            let cells = cells.map(|it| format!("<span class=\"item\">{}</span>", escape(it)));
+            let cells = cells.collect::<Vec<_>>().join(", ");
+            format!("{}{}: {cells}", word_span(&it.word), escape(&it.share))
         })
         .collect();
     let found = if found.is_empty() { "a control".to_owned() } else { found.join("<br>") };

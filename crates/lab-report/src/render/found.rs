@@ -1,5 +1,7 @@
 //! What was found of a variant in one cell: a word, a figure, a sentence.
 
+use std::cmp::Ordering;
+
 use lab_core::artifact::summary::CellSummary;
 
 use super::{numbers, view::CellView};
@@ -81,6 +83,31 @@ pub(super) fn figure(effect: &Effect) -> String {
         (JudgedBy::P99, _) => p99(),
     };
     named.unwrap_or(goodput)
+}
+
+/// The order of effects of one word in a list: as the figures are asked that they rest on, and of
+/// one figure from the best to the worst. Those that cannot be told stay as they are.
+pub(super) fn best_first(a: &Effect, b: &Effect) -> Ordering {
+    judged_by(a).cmp(&judged_by(b)).then_with(|| gain(b).total_cmp(&gain(a)))
+}
+
+/// Whether the words of two effects rest on the same figure, so that one is above the other.
+pub(super) fn same_figure(a: &Effect, b: &Effect) -> bool {
+    judged_by(a).is_some() && judged_by(a) == judged_by(b)
+}
+
+fn judged_by(effect: &Effect) -> Option<JudgedBy> {
+    effect.comparison().map(|it| it.judged_by)
+}
+
+/// What the variant gained in the figure that the word rests on: the difference of a ratio, or
+/// p99 without / with. It gives the order only and is not shown.
+fn gain(effect: &Effect) -> f64 {
+    effect.comparison().map_or(0.0, |it| match (it.judged_by, it.served, it.p99) {
+        (JudgedBy::Served, Some(served), _) => served.difference,
+        (JudgedBy::P99, _, Some(p99)) => p99.without_us.value / p99.with_us.value,
+        _ => it.goodput.difference,
+    })
 }
 
 fn why_not(why: Incomparable) -> &'static str {
@@ -264,6 +291,18 @@ mod tests {
             figure(&Effect::Incomparable(Incomparable::BaseNotMeasured)),
             "its base was not tried there"
         );
+    }
+
+    #[test]
+    fn effects_are_in_order_only_where_they_rest_on_the_same_figure() {
+        use {Finding::Helped, JudgedBy::*};
+        let [goodput, served, p99] = [Goodput, Served, P99].map(|it| compared(Helped, it, 3));
+        let untold = Effect::Incomparable(Incomparable::NoPair);
+        assert_eq!(best_first(&goodput, &served), Ordering::Less);
+        assert_eq!(best_first(&p99, &served), Ordering::Greater);
+        assert_eq!(best_first(&untold, &Effect::Control), Ordering::Equal);
+        assert!(same_figure(&served, &served) && !same_figure(&served, &p99));
+        assert!(!same_figure(&untold, &untold));
     }
 
     #[test]

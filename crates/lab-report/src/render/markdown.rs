@@ -3,7 +3,9 @@
 use lab_core::artifact::summary::{CellSummary, Summary};
 
 use super::{
-    claims, facts, failover, found,
+    claims, facts, failover,
+    findings::Found,
+    found,
     heat::{self, Figure},
     plots::{
         Plots, comparison_name, distribution_name, heat_plot_name, load_plot_name,
@@ -185,7 +187,7 @@ fn claims_table(view: &CampaignView) -> String {
     text.push_str(&format!(
         "\n{}. The rule for the word stands [below](#what-the-columns-mean).\n\n\
          | {} |\n| --- | --- | --- | --- |\n",
-        claims::NOTE,
+        claims::note(&rows),
         claims::HEADS.join(" | ")
     ));
     for row in &rows {
@@ -196,11 +198,7 @@ fn claims_table(view: &CampaignView) -> String {
                 [] => String::new(),
                 others => format!(" with {}", others.join(", ")),
             };
-            let found: Vec<String> = tried
-                .found
-                .iter()
-                .map(|(word, cells)| format!("**{}**: {}", word.text, cells.join(", ")))
-                .collect();
+            let found: Vec<String> = tried.found.iter().map(Found::markdown).collect();
             let found = if found.is_empty() { "a control".into() } else { found.join("<br>") };
             text.push_str(&format!("| {id} | {claim} | {variant}{others} | {found} |\n"));
         }

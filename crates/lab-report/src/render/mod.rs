@@ -13,6 +13,7 @@ mod distribution_plot;
 mod enlarged;
 mod facts;
 mod failover;
+mod findings;
 mod found;
 mod frame;
 mod gate;

@@ -4,6 +4,7 @@ use lab_core::strategy::{CLAIMS, Claim};
 
 use super::{
     claims::{self, ClaimRow, Try},
+    findings::{self, Found},
     view::CampaignView,
 };
 
@@ -22,7 +23,7 @@ const NOT_MEASURED: &str = "\n## Not measured yet\n\n| id | the strategy claims 
 pub fn playbook(views: &[CampaignView]) -> String {
     let rows: Vec<(&str, Vec<ClaimRow<'_>>)> =
         views.iter().map(|it| (it.summary.campaign.as_str(), claims::rows(it))).collect();
-    let mut text = HEAD.to_owned();
+    let mut text = format!("{HEAD}\n{}.\n", findings::note());
     let is_measured = |it: &&Claim| !lines(&rows, it.id).is_empty();
     let (measured, missing): (Vec<&Claim>, Vec<&Claim>) = CLAIMS.iter().partition(is_measured);
     text.push_str(&format!("\nOf {} rows {} are measured.\n", CLAIMS.len(), measured.len()));
@@ -54,11 +55,7 @@ fn line(campaign: &str, tried: &Try<'_>) -> String {
         [] => String::new(),
         others => format!(", with {}", others.join(", ")),
     };
-    let found: Vec<String> = tried
-        .found
-        .iter()
-        .map(|(word, cells)| format!("**{}**: {}", word.text, cells.join(", ")))
-        .collect();
+    let found: Vec<String> = tried.found.iter().map(Found::markdown).collect();
     let found = if found.is_empty() { claims::CONTROL_FOUND.to_owned() } else { found.join("; ") };
     let variant = tried.variant;
     format!("- [`{variant}`]({report}#{variant}){others}, campaign `{campaign}`: {found}.\n")

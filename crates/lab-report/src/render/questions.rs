@@ -276,7 +276,7 @@ const FOUND: [&str; 4] = [
 /// What the variant that tries the row with the fewest others did; `None` for a control.
 fn found_on_the_whole(row: &ClaimRow<'_>) -> Option<&'static str> {
     let [made_it_worse, helped, made_no_difference, differs] = FOUND;
-    let mut classes = row.tries.first()?.found.iter().map(|(word, _)| word.class);
+    let mut classes = row.tries.first()?.found.iter().map(|it| it.word.class);
     let first = classes.next()?;
     Some(match first {
         _ if classes.any(|it| it != first) => differs,

@@ -45,11 +45,16 @@ pub(super) fn offered_title(cell: &CellSummary) -> String {
 
 /// Fault and parameters of a cell in a list of many: `crash at 1.5`.
 pub(super) fn group_label(cell: &CellSummary) -> String {
+    format!("{} {}", cell.fault, load_label(cell))
+}
+
+/// Parameters of a cell in a list of many: `at 1.5`.
+pub(super) fn load_label(cell: &CellSummary) -> String {
     let load = match cell.params.load_factor {
         Some(load_factor) => load_factor.to_string(),
         None => format!("{} requests/s", numbers::three_digits(cell.arrival_rate_per_sec)),
     };
-    format!("{} at {load}{}", cell.fault, servers(cell, " on "))
+    format!("at {load}{}", servers(cell, " on "))
 }
 
 /// The number of instances after a separator, where it is not one. The topology is not told: it is

@@ -27,8 +27,9 @@ use lab_core::{
 mod variations;
 
 pub(super) use variations::{
-    campaign_at_two_loads, campaign_of, campaign_under_faults, campaign_with_failovers,
-    campaign_with_instances, campaign_with_replica, campaign_with_snapshots,
+    campaign_at_two_loads, campaign_of, campaign_under_faults, campaign_under_five_faults,
+    campaign_with_failovers, campaign_with_instances, campaign_with_replica,
+    campaign_with_snapshots,
 };
 
 use super::view::{CampaignView, CellView, TrialView};

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use lab_core::artifact::summary::Summary;
 
 use super::{
-    RenderError, questions::Question, readme_table, render_campaign, terminal_table, testing,
+    RenderError, playbook, questions::Question, readme_table, render_campaign, terminal_table,
+    testing,
 };
 
 fn files() -> BTreeMap<PathBuf, Vec<u8>> {
@@ -229,7 +230,7 @@ fn a_campaign_with_two_loads_has_a_plot_of_goodput_against_them() {
     assert!(!files.contains_key(&PathBuf::from("plots/goodput-by-load-pause.svg")));
     let page = text(&files, "report.html");
     assert!(page.contains(&svg) && page.contains("<a href=\"#goodput-by-load\">"));
-    let table = "| crash, share of C | at 1.5 | at 10 | all pages at 1.5 | all pages at 10 |\n\
+    let table = "| crash, share of C | at 1.5 | at 10 | all requests at 1.5 | all requests at 10 |\n\
                  | --- | ---: | ---: | ---: | ---: |\n\
                  | [`playbook-one-minute`](#playbook-one-minute) | 1.500 | 0.750 | ";
     assert!(text(&files, "report.md").contains(table));
@@ -418,6 +419,24 @@ fn the_page_says_what_was_claimed_expected_and_found() {
     let start = page.find("<section id=\"claims\">").unwrap();
     let end = page[start..].find("<th scope=\"row\" rowspan=\"1\">S14").unwrap();
     insta::assert_snapshot!("claims-section", &page[start..start + end]);
+}
+
+#[test]
+fn what_was_found_under_many_faults_is_condensed_everywhere() {
+    let view = testing::campaign_under_five_faults();
+    let files = render_campaign(&view).unwrap();
+    let (page, report) = (text(&files, "report.html"), text(&files, "report.md"));
+    let found = "**helped** under 5 of 5 faults at 1.5: crash (goodput 0.616 → 0.667), pause, \
+                 cold, loading, flap (goodput 0.616 → 0.667)";
+    assert!(report.contains(&format!("| {found} |\n")));
+    assert!(playbook(&[view]).contains(&format!("campaign `redis-outage`: {found}.\n")));
+    let found = "<span class=\"helped\">helped</span> under 5 of 5 faults at 1.5: \
+                 <span class=\"item\">crash (goodput 0.616 → 0.667)</span>, \
+                 <span class=\"item\">pause</span>, <span class=\"item\">cold</span>, ";
+    assert!(page.contains(found));
+    let note = "Where a variant met more than 4 faults and loads";
+    assert_eq!((page.matches(note).count(), report.matches(note).count()), (1, 1));
+    assert!(!text(&render_campaign(&testing::campaign()).unwrap(), "report.md").contains(note));
 }
 
 // Twice as many cells as variants, as the committed campaign with the most of both has.

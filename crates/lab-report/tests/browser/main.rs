@@ -52,12 +52,12 @@ type Mistake = (&'static str, (&'static str, &'static str), &'static [&'static s
 const MISTAKES: [Mistake; 9] = [
     (
         "an image from elsewhere",
-        ("</main>", "<img src=\"http://127.0.0.1:29999/x.png\" alt=\"\"></main>"),
+        ("</main>", "<img src=\"http://127.0.0.1:9999/x.png\" alt=\"\"></main>"),
         &["console", "network"],
     ),
     (
         "a script from elsewhere",
-        ("</main>", "<script src=\"http://127.0.0.1:29999/x.js\"></script></main>"),
+        ("</main>", "<script src=\"http://127.0.0.1:9999/x.js\"></script></main>"),
         &["console", "network"],
     ),
     (

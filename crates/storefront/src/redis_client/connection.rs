@@ -1,8 +1,8 @@
 //! The library's own connection, in the way that each topology has.
 //!
 //! A single Redis has redis-rs' connection manager and a cluster its cluster connection, both at
-//! their defaults: how they find their way back is the library's. For sentinels the library has a
-//! look-up and nothing that repeats it, so [`Follower`] does.
+//! their defaults unless the settings say otherwise: how they find their way back is the library's.
+//! For sentinels the library has a look-up and nothing that repeats it, so [`Follower`] does.
 
 use std::{fmt, sync::Arc};
 
@@ -56,6 +56,9 @@ impl Connection {
 
 fn manager_config(settings: &RedisSettings) -> ConnectionManagerConfig {
     let manager = ConnectionManagerConfig::new();
+    // The library waits half a second for an answer: a longer bound would never be reached.
+    let response_timeout = manager.response_timeout().max(settings.call_timeout);
+    let manager = manager.set_response_timeout(response_timeout);
     match settings.reconnect_delay_max {
         Some(delay_max) => manager.set_max_delay(delay_max),
         None => manager,
@@ -96,5 +99,22 @@ impl ConnectionLike for Connection {
 
     fn get_db(&self) -> i64 {
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_library_waits_for_an_answer_as_long_as_the_call_may_take() {
+        for (call_timeout_ms, expected_ms) in [(None, 500), (Some(50), 500), (Some(2_000), 2_000)] {
+            let call_timeout = call_timeout_ms.map(Duration::from_millis);
+            let settings = RedisSettings { call_timeout, ..RedisSettings::default() };
+            let response_timeout = manager_config(&settings).response_timeout();
+            assert_eq!(response_timeout, Some(Duration::from_millis(expected_ms)));
+        }
     }
 }

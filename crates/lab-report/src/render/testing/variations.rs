@@ -67,6 +67,22 @@ pub(in crate::render) fn campaign_under_faults() -> CampaignView {
     view
 }
 
+/// The same campaign, complete, under five faults, each of which does what the crash does.
+pub(in crate::render) fn campaign_under_five_faults() -> CampaignView {
+    let mut view = campaign();
+    view.summary.variants.pop();
+    view.cells.pop();
+    let crash: Vec<(CellSummary, CellView)> =
+        view.cells().map(|(cell, trials)| (cell.clone(), trials.clone())).collect();
+    for fault in [Fault::Pause, Fault::Cold, Fault::Loading, Fault::Flap] {
+        for (cell, trials) in crash.clone() {
+            view.summary.variants.push(CellSummary { fault, ..cell });
+            view.cells.push(trials);
+        }
+    }
+    view
+}
+
 /// The same campaign with the cells under the crash once more with 4 instances, which deliver half of
 /// what one does and are refused 60 connections; with Redis up 4 carry `ratio` times what 1 does.
 pub(in crate::render) fn campaign_with_instances(ratio: f64) -> CampaignView {

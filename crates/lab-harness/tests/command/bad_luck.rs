@@ -1,15 +1,12 @@
 //! Bad luck that needs a real bench: each ends in one clear line, with its own exit code, and
-//! leaves nothing behind. (`bench.rs` has the interruptions, `bad_luck.rs` the servers.)
-
-#![allow(clippy::unwrap_used, reason = "test code")]
-
-mod lab;
+//! leaves nothing behind. (`trials.rs` has the interruptions.)
 
 use std::{fs, path::Path, process::Command};
 
-use lab::{End, Lab, leftovers, one_at_a_time, summary};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use crate::lab::{End, Lab, leftovers, one_at_a_time, summary};
 
 /// The line with which a call ended, which must be one line and say `part`.
 #[track_caller]

@@ -2,13 +2,8 @@
 //!
 //! One bench runs at a time on a machine, so these tests wait for each other.
 
-#![allow(clippy::unwrap_used, reason = "test code")]
-
-mod lab;
-
 use std::{fs, path::Path};
 
-use lab::{Lab, kill, leftovers, one_at_a_time, read, summary};
 use lab_core::{
     artifact::raw::FinalCounts,
     event::{Event, SnapshotLoaded, kind},
@@ -16,6 +11,8 @@ use lab_core::{
     sample::decode_file,
 };
 use nix::sys::signal::Signal;
+
+use crate::lab::{Lab, kill, leftovers, one_at_a_time, read, summary};
 
 #[test]
 fn a_smoke_trial_leaves_every_artifact_and_every_request_has_one_outcome() {

@@ -1,22 +1,19 @@
 //! Two versions of the service in real pairs of trials: end to end, and every way of being cut short.
 
-#![allow(clippy::unwrap_used, reason = "test code")]
-
-mod lab;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use lab::{Lab, leftovers, one_at_a_time, read};
 use lab_core::artifact::{
     gate::{GateJudgement, GatePairs, GateRun, GateVerdict, RanPair, Side},
     manifest::Manifest,
 };
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use crate::lab::{Lab, leftovers, one_at_a_time, read};
 
 /// Two pairs of smoke trials, of which nothing can be judged: what is tested is that they are run.
 const TWO_PAIRS: &str = r#"

@@ -2,19 +2,16 @@
 //!
 //! One bench runs at a time on a machine, so these tests wait for each other.
 
-#![allow(clippy::unwrap_used, reason = "test code")]
-
-mod lab;
-
 use std::{collections::BTreeMap, fs, path::Path};
 
-use lab::{Lab, leftovers, one_at_a_time, read, summary};
 use lab_core::{
     artifact::raw::{FinalCounts, ServiceLine},
     event::{Event, kind},
     outcome::Outcome,
     sample::decode_file,
 };
+
+use crate::lab::{Lab, leftovers, one_at_a_time, read, summary};
 
 /// What the test's own variants add to the repository's.
 const VARIANTS: [(&str, &str); 2] = [

@@ -1,12 +1,7 @@
 //! What goes wrong before a trial ends in one clear line.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
-
-mod common;
-
 use std::{fs, net::TcpListener, path::PathBuf, process::Command};
 
-use common::{Run, options};
 use lab_harness::{
     exit::ExitCode,
     machine::lock::MachineLock,
@@ -15,6 +10,8 @@ use lab_harness::{
         binaries::{self, Binaries},
     },
 };
+
+use crate::common::{Run, options};
 
 async fn start(run: &Run, binaries: Binaries) -> StackError {
     let options = options(BackendChoice::Process);

@@ -1,7 +1,5 @@
 //! A real Redis, a real PostgreSQL and a real storefront process for one test, gone when dropped.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
-
 use std::{
     io::Write as _,
     net::{SocketAddr, TcpListener},
@@ -79,6 +77,25 @@ fn spec() -> CatalogueSpec {
         { "products": 300, "reviews": 3000, "authors": 60, "categories": 5, "seed": 1 }
     ))
     .unwrap()
+}
+
+/// Every wait has a bound, as in the variant of that name; long ones, so that no test runs into
+/// them on a busy machine.
+pub(crate) fn bounded(more: Value) -> Value {
+    let mut settings = json!({
+        "redis": { "call_timeout": "500ms", "reconnect_delay_max": "50ms" },
+        "database": { "acquire_timeout": "20s", "statement_timeout": "20s" },
+    });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    settings
+}
+
+/// As [`bounded`], where Redis is there all the time and what it did is counted: no stall of the
+/// machine is a timeout.
+pub(crate) fn patient(more: Value) -> Value {
+    let mut settings = bounded(more);
+    settings["redis"]["call_timeout"] = json!("20s");
+    settings
 }
 
 impl Stack {
@@ -369,6 +386,16 @@ impl Storefront {
             .await;
     }
 
+    /// Waits until it has its connection to Redis, which is opened in the background. Asks for no
+    /// page.
+    pub(crate) async fn reaches_redis(&self) {
+        eventually("the storefront reaches Redis", async || {
+            let session = self.post("/sessions", json!({ "user": 0 })).await;
+            (session.status, session.served_by.as_str()) == (201, "redis")
+        })
+        .await;
+    }
+
     /// The kinds of events written so far.
     pub(crate) fn events(&self) -> Vec<String> {
         let text = std::fs::read_to_string(&self.config.events_path).unwrap();
@@ -483,14 +510,16 @@ fn find_postgres() -> Option<PathBuf> {
         .find(|bin| bin.join("initdb").is_file() && bin.join("postgres").is_file())
 }
 
-/// A port below the ephemeral range, where no outgoing connection can sit on it.
+/// A port from 10,000 to 19,999. That is below the ephemeral range, where an outgoing connection
+/// could sit on it, and below the lab's own, from which a test of the lab, at the same time, could
+/// take the port of a server that is down here.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Far from those of the test that was started right before: each takes a dozen.
+    // Far from those of a process that was started right before: each test takes a dozen.
     let first = u16::try_from(std::process::id().wrapping_mul(64) % 9_000).unwrap();
     (0..1_000)
         .map(|_| {
-            SocketAddr::from((LOOPBACK, 20_000 + (first + NEXT.fetch_add(1, Relaxed)) % 10_000))
+            SocketAddr::from((LOOPBACK, 10_000 + (first + NEXT.fetch_add(1, Relaxed)) % 10_000))
         })
         .find(|address| TcpListener::bind(address).is_ok())
         .expect("one of a thousand ports is free")

@@ -1,17 +1,11 @@
 //! What the tests against real servers share: a run of their own, and small clients.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "each test program uses its part of this module"
-)]
-
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use lab_core::clock::MonotonicNs;
+use lab_core::{clock::MonotonicNs, scenario::Fault};
 use lab_harness::{
-    machine::{cpus::CpuPlan, run_dir::RunDirectory},
+    faults::{ArmedFault, Confirmation},
+    machine::{cpu_time::tree_cpu_seconds, cpus::CpuPlan, run_dir::RunDirectory},
     process::Spawner,
     stack::{BackendChoice, InstallPolicy, Stack, StackError, StackOptions, docker},
 };
@@ -128,5 +122,76 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
         assert!(MonotonicNs::now() < deadline, "{what}: not within {PATIENCE:?}");
         // tidy: real wait, because the condition is about a real process or server.
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Looks that have to see a fault that nobody injected before it counts as seen: one that is on shows
+/// in each of them, and what a machine does that stalls for a moment in one.
+const N_CONTROLS: usize = 3;
+
+/// Arms `fault` and is sure that nothing of it is seen, but `control`.
+pub(crate) async fn arm(stack: &Stack, fault: Fault, control: &str) -> ArmedFault {
+    let mut armed = ArmedFault::arm(fault, stack).await.unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < N_CONTROLS {
+        match armed.confirm(stack).await {
+            Err(unseen) if unseen.saw == control => return armed,
+            Err(other) | Ok(other) => seen.push(other.saw),
+        }
+    }
+    panic!("{fault}: nobody injected it, and instead of `{control}` was seen: {seen:?}");
+}
+
+/// Looks until it sees the fault. (That a trial is invalid when this takes more than 250 ms is for
+/// the analysis to say.)
+pub(crate) async fn confirmed(fault: &mut ArmedFault, stack: &Stack) -> Confirmation {
+    let deadline = MonotonicNs::now().plus(PATIENCE);
+    loop {
+        match fault.confirm(stack).await {
+            Ok(seen) => return seen,
+            Err(unseen) => assert!(unseen.at < deadline, "not seen: {}", unseen.saw),
+        }
+    }
+}
+
+/// The share of a core that PostgreSQL uses, replica included, while each of `urls` is asked for a
+/// whole one for 4 s.
+pub(crate) async fn share_burned(stack: &Stack, urls: &[String]) -> f64 {
+    let busy = "DO $$ BEGIN
+        WHILE clock_timestamp() < now() + interval '4 seconds' LOOP END LOOP;
+    END $$";
+    let burn = |url: &String| {
+        let url = url.clone();
+        tokio::spawn(async move { query(&url, busy).await })
+    };
+    let burning: Vec<_> = urls.iter().map(burn).collect();
+    // tidy: real wait, because processor time is used in real time. The queries have begun by then.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let used = Used::now(&stack.postgres_pids());
+    // tidy: real wait, as above.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let share = used.share_since(&stack.postgres_pids());
+    for query in burning {
+        query.await.unwrap();
+    }
+    share
+}
+
+/// Processor time that processes had used at a time.
+pub(crate) struct Used {
+    cpu_s: f64,
+    at: MonotonicNs,
+}
+
+impl Used {
+    pub(crate) fn now(pids: &[u32]) -> Self {
+        let cpu_s = pids.iter().map(|it| tree_cpu_seconds(*it).unwrap_or(0.0)).sum();
+        Self { cpu_s, at: MonotonicNs::now() }
+    }
+
+    /// The share of a core that they used since, of the time that really went by.
+    pub(crate) fn share_since(&self, pids: &[u32]) -> f64 {
+        let now = Self::now(pids);
+        (now.cpu_s - self.cpu_s) / now.at.saturating_since(self.at).as_secs_f64()
     }
 }

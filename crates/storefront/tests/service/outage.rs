@@ -1,21 +1,8 @@
 //! What the service does while Redis or PostgreSQL is gone, and how its mitigations are switched.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
-mod stack;
-
 use serde_json::{Value, json};
-use stack::eventually;
 
-/// Every wait has a bound, as in the variant of that name.
-fn bounded(more: Value) -> Value {
-    let mut settings = json!({
-        "redis": { "call_timeout": "50ms", "reconnect_delay_max": "50ms" },
-        "database": { "acquire_timeout": "500ms", "statement_timeout": "1s" },
-    });
-    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    settings
-}
+use crate::stack::{self, bounded, eventually};
 
 #[tokio::test]
 async fn the_service_starts_and_serves_while_redis_is_down_and_uses_it_when_it_is_back() {
@@ -41,6 +28,7 @@ async fn the_service_starts_and_serves_while_redis_is_down_and_uses_it_when_it_i
 async fn a_lost_session_is_401_and_an_unreachable_session_store_is_503() {
     let Some(mut stack) = stack::start().await else { return };
     let storefront = stack.serve(bounded(json!({}))).await;
+    storefront.reaches_redis().await;
     let session = storefront.post("/sessions", json!({ "user": 41 })).await;
     assert_eq!((session.status, session.served_by.as_str()), (201, "redis"));
     let token = session.json()["token"].as_str().unwrap().to_owned();
@@ -139,6 +127,7 @@ async fn a_rate_limit_refuses_pages_from_the_database_and_can_be_switched() {
     let Some(stack) = stack::start().await else { return };
     let limit = json!({ "mode": "enforce", "permits_per_sec": 0.001, "burst": 1 });
     let storefront = stack.serve(bounded(json!({ "rate_limit": limit }))).await;
+    storefront.reaches_redis().await;
     assert_eq!(storefront.get("/products/1").await.served_by, "database");
     let refused = storefront.get("/products/2").await;
     assert_eq!((refused.status, refused.served_by.as_str()), (429, "shed"));

@@ -1,20 +1,18 @@
 //! The service on several Redis servers: it finds the primary, follows it, and keeps every command
 //! within one slot.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
-mod stack;
-
 use std::{
     collections::HashMap,
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
-use redis::FromRedisValue;
+use redis::{AsyncConnectionConfig, FromRedisValue};
 use serde_json::{Value, json};
-use stack::{SuccessOrPanic, eventually, free_address};
 use tempfile::TempDir;
+
+use crate::stack::{self, SuccessOrPanic, eventually, free_address, patient};
 
 /// Redis servers of one test, gone when dropped.
 struct Servers {
@@ -54,10 +52,13 @@ impl Drop for Servers {
     }
 }
 
-/// Sends one command on a connection of its own; `None` when it is refused.
+/// Sends one command on a connection of its own; `None` when it is refused. Waits longer for the
+/// answer than redis-rs does by default, which a busy machine may not keep to.
 async fn ask<T: FromRedisValue>(address: SocketAddr, words: &[&str]) -> Option<T> {
     let client = redis::Client::open(format!("redis://{address}/")).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+    let limits = AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
+    let connected = client.get_multiplexed_async_connection_with_config(&limits).await;
+    let mut connection = connected.ok()?;
     let mut command = redis::Cmd::new();
     for word in words {
         command.arg(word);
@@ -65,12 +66,8 @@ async fn ask<T: FromRedisValue>(address: SocketAddr, words: &[&str]) -> Option<T
     command.query_async(&mut connection).await.ok()
 }
 
-async fn n_keys(address: SocketAddr) -> u64 {
-    ask(address, &["DBSIZE"]).await.unwrap()
-}
-
-fn bounded() -> Value {
-    json!({ "redis": { "call_timeout": "500ms", "reconnect_delay_max": "50ms" } })
+async fn n_keys(address: SocketAddr) -> Option<u64> {
+    ask(address, &["DBSIZE"]).await
 }
 
 #[tokio::test]
@@ -97,16 +94,17 @@ async fn the_service_follows_a_primary_that_the_sentinels_replaced() {
     // The first two are gone, as sentinels may be.
     let sentinels = [free_address(), free_address(), sentinel];
     stack.redis_location = Some(json!({ "sentinels": sentinels, "master": "redis" }));
-    stack.run("reset", bounded()).success_or_panic();
-    assert!(0 < n_keys(primary).await, "the primary is loaded ahead");
+    stack.run("reset", json!({})).success_or_panic();
+    assert!(0 < n_keys(primary).await.unwrap(), "the primary is loaded ahead");
 
-    let storefront = stack.serve(bounded()).await;
+    let storefront = stack.serve(patient(json!({}))).await;
     storefront.ready().await;
     let session = storefront.post("/sessions", json!({ "user": 41 })).await;
     assert_eq!((session.status, session.served_by.as_str()), (201, "redis"));
     let token = session.json()["token"].as_str().unwrap().to_owned();
     eventually("the replica has the session", async || {
-        n_keys(replica).await == n_keys(primary).await
+        let n_replicated = n_keys(replica).await;
+        n_replicated.is_some() && n_replicated == n_keys(primary).await
     })
     .await;
 
@@ -119,10 +117,10 @@ async fn the_service_follows_a_primary_that_the_sentinels_replaced() {
         storefront.events().iter().any(|it| it == "primary_followed")
     })
     .await;
-    let n_before = n_keys(replica).await;
+    let n_before = n_keys(replica).await.unwrap();
     let session = storefront.post("/sessions", json!({ "user": 43 })).await;
     assert_eq!((session.status, session.served_by.as_str()), (201, "redis"));
-    assert_eq!(n_keys(replica).await, n_before + 1, "the new primary has it");
+    assert_eq!(n_keys(replica).await, Some(n_before + 1), "the new primary has it");
     let me = storefront.get_me(&token).await;
     assert_eq!((me.status, me.json()), (200, json!({ "user": 41 })), "nobody was logged out");
     let followed = storefront.events().iter().filter(|it| *it == "primary_followed").count();
@@ -178,12 +176,11 @@ async fn every_command_of_the_service_keeps_within_one_slot_of_a_cluster() {
     let mut servers = Servers::new();
     let nodes = cluster(&mut servers).await;
     stack.redis_location = Some(json!({ "cluster": nodes }));
-    let mut settings = bounded();
-    settings["rate_limit"] =
-        json!({ "mode": "enforce", "store": "redis", "permits_per_sec": 1000.0 });
+    let limit = json!({ "mode": "enforce", "store": "redis", "permits_per_sec": 1000.0 });
+    let settings = patient(json!({ "rate_limit": limit }));
     stack.run("reset", settings.clone()).success_or_panic();
     for node in &nodes {
-        assert!(0 < n_keys(*node).await, "pages are spread over all nodes");
+        assert!(0 < n_keys(*node).await.unwrap(), "pages are spread over all nodes");
     }
     // Once more, over what is there.
     stack.run("reset", settings.clone()).success_or_panic();

@@ -1,11 +1,11 @@
 //! Wrong input: one clear line that names the flag or key, the right exit code, nothing started.
 
-mod lab;
-
-use lab::Lab;
+use crate::lab::{Lab, one_at_a_time};
 
 #[test]
 fn wrong_usage_is_one_line_that_names_what_to_change() {
+    // What can be seen only when there is a results folder is looked at with the machine taken.
+    let _guard = one_at_a_time();
     let scratch = tempfile::tempdir().unwrap();
     for (args, part) in [
         (&["bench", "--variant", "circut-breaker"][..], "unknown variant `circut-breaker`"),
@@ -76,6 +76,7 @@ fn wrong_values_are_refused_by_the_flag() {
 
 #[test]
 fn results_that_cannot_be_written_are_refused_before_anything_starts() {
+    let _guard = one_at_a_time();
     let scratch = tempfile::tempdir().unwrap();
     std::fs::write(scratch.path().join("file"), "").unwrap();
     let out = scratch.path().join("file/out");

@@ -2,23 +2,20 @@
 //! through it, in both versions of the protocol, with pipelines and with pub/sub. So does the narrow
 //! link to PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
-
-mod common;
-
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     process::{Command, Stdio},
 };
 
-use common::{Run, redis_command};
 use lab_core::{clock::MonotonicNs, units::PerSec};
 use lab_harness::{
     stack::{BackendChoice, Stack, postgres},
     wire::NarrowLink,
 };
 use tokio_postgres::NoTls;
+
+use crate::common::{PATIENCE, Run, redis_command};
 
 /// A stack with a proxy, on plain processes: the proxy is the same on both backends.
 async fn with_proxy(run: &Run) -> (Stack, SocketAddr) {
@@ -113,7 +110,7 @@ async fn the_end_of_a_connection_goes_through_in_both_directions() {
     client.write_all(b"PING\r\nECHO last\r\n").await.unwrap();
     client.shutdown().await.unwrap();
     let mut all = String::new();
-    tokio::time::timeout(common::PATIENCE, client.read_to_string(&mut all)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, client.read_to_string(&mut all)).await.unwrap().unwrap();
     assert_eq!(all, "+PONG\r\n$4\r\nlast\r\n");
 
     let mut client = tokio::net::TcpStream::connect(wire).await.unwrap();
@@ -121,12 +118,12 @@ async fn the_end_of_a_connection_goes_through_in_both_directions() {
     let mut pong = [0; 7];
     client.read_exact(&mut pong).await.unwrap();
     stack.redis().kill().await.unwrap();
-    let end = tokio::time::timeout(common::PATIENCE, client.read(&mut pong)).await.unwrap();
+    let end = tokio::time::timeout(PATIENCE, client.read(&mut pong)).await.unwrap();
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     stack.stop().await.unwrap();
 }
 
-#[path = "../fuzz/invariants.rs"]
+#[path = "../../fuzz/invariants.rs"]
 mod invariants;
 
 /// The corpus of the fuzz target, and every beginning of each entry.

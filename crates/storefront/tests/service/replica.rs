@@ -1,11 +1,8 @@
 //! Pages read from a replica of PostgreSQL, on real servers.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
-mod stack;
-
 use serde_json::{Value, json};
-use stack::{Storefront, SuccessOrPanic, eventually};
+
+use crate::stack::{self, Storefront, SuccessOrPanic, eventually};
 
 /// Every page is a query, so that where it came from is the database's choice and not the cache's.
 fn without_cache() -> Value {

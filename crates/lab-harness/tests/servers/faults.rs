@@ -3,13 +3,8 @@
 //! Each case begins with the negative control: armed and not injected, the probe must see nothing.
 //! Then a client that is neither the injector nor the probe meets what the fault claims.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
-
-mod common;
-
 use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
-use common::{PATIENCE, Run, eventually, on_both_backends, query, redis_command};
 use lab_core::{
     clock::MonotonicNs,
     scenario::{Fault, Servers, Topology},
@@ -27,6 +22,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::NoTls;
+
+use crate::common::{
+    PATIENCE, Run, arm, confirmed, eventually, on_both_backends, query, redis_command,
+};
 
 on_both_backends! {
     a_crash_refuses_connections_and_empties,
@@ -92,11 +91,9 @@ struct Injected {
 async fn inject(stack: &Stack, fault: Fault, control: &str, effect: &str) -> Injected {
     let address = stack.redis_addr();
     fill(address).await;
-    let mut armed = ArmedFault::arm(fault, stack).await.unwrap();
-    let unseen = armed.confirm(stack).await.unwrap_err();
-    assert_eq!(unseen.saw, control, "{fault} was seen and nobody injected it");
+    let mut armed = arm(stack, fault, control).await;
     let injected_at = armed.inject(stack).await.unwrap();
-    let seen = armed.confirm(stack).await.unwrap();
+    let seen = confirmed(&mut armed, stack).await;
     assert!(seen.saw.contains(effect), "{fault}: {}", seen.saw);
     assert!(injected_at < seen.at);
     Injected { fault: armed, address, seen_at: seen.at }

@@ -4,13 +4,8 @@
 //! watch for another primary may see anything. What a client of the topology meets is asked by the
 //! test itself.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
-
-mod common;
-
 use std::{net::SocketAddr, time::Duration};
 
-use common::{PATIENCE, Run, eventually, on_both_backends, redis_command};
 use lab_core::{
     clock::MonotonicNs,
     scenario::{Fault, Servers, Topology, TopologySettings},
@@ -20,8 +15,11 @@ use lab_harness::{
     stack::{
         BackendChoice, Server, Stack,
         probe::{Seen, ask, ask_strings, ping},
+        redis_group::RedisGroup,
     },
 };
+
+use crate::common::{PATIENCE, Run, arm, confirmed, eventually, on_both_backends, redis_command};
 
 on_both_backends! {
     sentinel_comes_up_whole_and_leaves_nothing,
@@ -43,12 +41,15 @@ const UP_WITHIN: Duration = Duration::from_secs(15);
 /// A key whose slot is that of the view counters, as the faulted primary's is.
 const KEY: &str = "kept{views}";
 
-/// Servers that give up one of theirs after a second.
+/// Servers that give up one of theirs after a second or two. A sentinel with one second may give up
+/// the new primary as well, before it is connected to it, and go back to the old one, which is empty
+/// (`docs/limitations.md`).
 fn tuned(topology: Topology) -> Servers {
     let second = Some(Duration::from_secs(1));
+    let two_seconds = Some(Duration::from_secs(2));
     let settings = match topology {
         Topology::Single | Topology::Replica => TopologySettings::default(),
-        Topology::Sentinel => TopologySettings { down_after: second, node_timeout: None },
+        Topology::Sentinel => TopologySettings { down_after: two_seconds, node_timeout: None },
         Topology::Cluster => TopologySettings { down_after: None, node_timeout: second },
     };
     Servers { topology, settings, ..Servers::default() }
@@ -131,7 +132,7 @@ async fn settings_reach_the_servers_and_the_rest_is_as_shipped(choice: BackendCh
     let sentinel = ["SENTINEL", "MASTER", "redis"];
     for (servers, expected) in [
         (as_shipped(Topology::Sentinel), "down-after-milliseconds 30000"),
-        (tuned(Topology::Sentinel), "down-after-milliseconds 1000"),
+        (tuned(Topology::Sentinel), "down-after-milliseconds 2000"),
     ] {
         stack.restart_redis(servers).await.unwrap();
         let facts = told(&sentinel).await;
@@ -160,14 +161,12 @@ struct Injected {
 
 /// Writes a key, arms the fault, sees nothing, injects it and sees `effect`.
 async fn inject(stack: &Stack, fault: Fault, control: &str, effect: &str) -> Injected {
-    let mut armed = ArmedFault::arm(fault, stack).await.unwrap();
+    let mut armed = arm(stack, fault, control).await;
     let subject = stack.redis_addr();
     assert_eq!(redis_command(subject, &format!("SET {KEY} value")).await, "+OK");
-    let unseen = armed.confirm(stack).await.unwrap_err();
-    assert_eq!(unseen.saw, control, "{fault} was seen and nobody injected it");
     assert_eq!(armed.takeover(), None, "{fault}: nobody takes over from a primary that is well");
     let injected_at = armed.inject(stack).await.unwrap();
-    let seen = armed.confirm(stack).await.unwrap();
+    let seen = confirmed(&mut armed, stack).await;
     assert!(seen.saw.contains(effect), "{fault}: {}", seen.saw);
     assert_eq!(stack.redis_addr(), subject, "{fault} acts on the primary of before");
     Injected { fault: armed, subject, injected_at }
@@ -193,25 +192,39 @@ impl Injected {
 
     /// Waits until the server that was gone is a replica of who took its place. On the way there a
     /// sentinel closes its connections, ours among them.
-    async fn rejoins(&self) {
+    async fn rejoins(&self, stack: &Stack) {
         let replica = Seen::Replied(REPLICA.to_owned());
-        let deadline = MonotonicNs::now().plus(PATIENCE);
+        let deadline = MonotonicNs::now().plus(REJOINS_WITHIN);
         loop {
             let seen = ask(self.subject, &["ROLE"], PATIENCE).await;
             if seen == replica {
                 return;
             }
-            assert!(MonotonicNs::now() < deadline, "its role: {seen}");
+            let logs = || logs(stack.redis_group());
+            assert!(MonotonicNs::now() < deadline, "its role: {seen}\n{}", logs());
             // tidy: real wait, because a real server takes its time.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
+/// What all servers and sentinels say themselves.
+fn logs(group: &RedisGroup) -> String {
+    let log = |server: &Server| {
+        let said = std::fs::read_to_string(server.log()).unwrap_or_default();
+        format!("== {} at {}\n{said}", server.name(), server.address())
+    };
+    group.servers().iter().chain(group.sentinels()).map(log).collect()
+}
+
+/// A sentinel asks a server that came back for its role every 10 s, and makes a replica of a primary
+/// that it has taken for one, and for well, for 8 s: up to three of its questions in all.
+const REJOINS_WITHIN: Duration = Duration::from_secs(40);
+
 const PONG: &str = "PING answered";
 
-/// After a second without an answer (Sentinel counts from the last one, which may be a second old)
-/// the servers agree, elect and promote: one to four seconds in all.
+/// After one second or two without an answer (Sentinel counts from the last one, which may be a
+/// second old) the servers agree, elect and promote: one to five seconds in all.
 async fn is_replaced(choice: BackendChoice, topology: Topology, fault: Fault, effect: &str) {
     let run = Run::new();
     let Some(stack) = stack_of(&run, choice, tuned(topology)).await else { return };
@@ -220,7 +233,7 @@ async fn is_replaced(choice: BackendChoice, topology: Topology, fault: Fault, ef
     let ms = takeover.at.since(on.injected_at) / 1_000_000;
     eprintln!("{topology} on {choice:?}: {fault}, another primary after {ms} ms");
     on.heal(&stack).await;
-    on.rejoins().await;
+    on.rejoins(&stack).await;
     let primary = stack.redis_group().discovery().writable_primary(None, PATIENCE).await;
     assert_eq!(primary, Ok(takeover.primary));
     stack.stop().await.unwrap();
@@ -250,7 +263,7 @@ async fn hands_over_on_demand(choice: BackendChoice, topology: Topology, control
     let takeover = on.taken_over().await;
     let ms = takeover.at.since(on.injected_at) / 1_000_000;
     eprintln!("{topology} on {choice:?}: handed over after {ms} ms");
-    on.rejoins().await;
+    on.rejoins(&stack).await;
     on.heal(&stack).await;
     stack.stop().await.unwrap();
 }

@@ -1,13 +1,10 @@
 //! Orders are durable and placed once, views arrive, and the process ends as it should.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
-mod stack;
-
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stack::eventually;
+
+use crate::stack::{self, eventually, patient};
 
 #[tokio::test]
 async fn an_order_is_placed_once_however_often_it_is_sent() {
@@ -38,7 +35,7 @@ async fn an_order_is_placed_once_however_often_it_is_sent() {
 #[tokio::test]
 async fn every_view_reaches_the_database_once() {
     let Some(stack) = stack::start().await else { return };
-    let storefront = stack.serve(json!({})).await;
+    let storefront = stack.serve(patient(json!({}))).await;
     for _ in 0..7 {
         let view = storefront.post("/products/5/views", Value::Null).await;
         assert_eq!((view.status, view.served_by.as_str()), (202, "redis"));

@@ -3,20 +3,14 @@
 //! Each case starts real servers. On the docker backend it is skipped, and says so, where no
 //! engine answers; where the images cannot be pulled the stand-ins are built.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
-
-mod common;
-
 use std::{
     collections::HashMap,
     fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
 };
 
-use common::{PATIENCE, Run, eventually, on_both_backends, options, query, redis_command};
 use lab_core::{
     scenario::{Servers, Topology},
     units::Ratio,
@@ -30,6 +24,10 @@ use lab_harness::{
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
+};
+
+use crate::common::{
+    PATIENCE, Run, eventually, on_both_backends, options, query, redis_command, share_burned,
 };
 
 /// Tells [`lab_that_is_killed`] that it is the child program, and which backend to take.
@@ -142,53 +140,31 @@ async fn the_database_has_its_roles_limits_and_processor(choice: BackendChoice) 
     stack.stop().await.unwrap();
 }
 
-/// Wall time over which processor time is compared.
-const BURN: Duration = Duration::from_secs(2);
-
 async fn a_smaller_database_gets_its_share_of_a_core_and_no_more(choice: BackendChoice) {
     let share = 0.25;
     let run = Run::new();
     let quota = Some(Ratio::new(share).unwrap());
-    let capped = StackOptions { postgres_cpu_quota: quota, ..options(choice) };
-    let Some(stack) = run.stack_with(&capped).await else { return };
-    let capped_s = burned_s(&stack).await;
+    let smaller = StackOptions { postgres_cpu_quota: quota, ..options(choice) };
+    let Some(stack) = run.stack_with(&smaller).await else { return };
+    let capped = share_burned(&stack, &[stack.admin_url()]).await;
     stack.stop().await.unwrap();
     // Half as much again for what a period at both ends may add; a quarter, because a busy machine
     // may not give even the share.
-    let share_s = share * BURN.as_secs_f64();
-    assert!(capped_s <= 1.5 * share_s, "{capped_s} s of {BURN:?}");
-    assert!(0.25 * share_s <= capped_s, "{capped_s} s of {BURN:?}");
+    assert!(capped <= 1.5 * share, "{capped} of a core");
+    assert!(0.25 * share <= capped, "{capped} of a core");
 
     let run = Run::new();
     let Some(stack) = run.stack_with(&options(choice)).await else { return };
-    let mut whole_s = 0.0;
+    let mut whole = 0.0;
     // The same without a cap, which a busy machine may not give at once.
     for _ in 0..10 {
-        whole_s = burned_s(&stack).await;
-        if 1.5 * capped_s < whole_s {
+        whole = share_burned(&stack, &[stack.admin_url()]).await;
+        if 1.5 * capped < whole {
             break;
         }
     }
-    assert!(1.5 * capped_s < whole_s, "without a cap {whole_s} s, with one {capped_s} s");
+    assert!(1.5 * capped < whole, "without a cap {whole} of a core, with one {capped}");
     stack.stop().await.unwrap();
-}
-
-/// Processor time, in seconds, that PostgreSQL uses of [`BURN`] when it is asked for all of it.
-async fn burned_s(stack: &Stack) -> f64 {
-    let url = stack.admin_url();
-    let busy = "DO $$ BEGIN
-        WHILE clock_timestamp() < now() + interval '4 seconds' LOOP END LOOP;
-    END $$";
-    let burning = tokio::spawn(async move { query(&url, busy).await });
-    let used_s = || tree_cpu_seconds(stack.postgres_pid().unwrap()).unwrap();
-    // tidy: real wait, because processor time is used in real time. The query has begun by then.
-    tokio::time::sleep(BURN / 2).await;
-    let before_s = used_s();
-    // tidy: real wait, as above.
-    tokio::time::sleep(BURN).await;
-    let after_s = used_s();
-    burning.await.unwrap();
-    after_s - before_s
 }
 
 fn allowed_processors(pid: u32) -> String {
@@ -213,6 +189,7 @@ async fn nothing_is_left_after_a_stop(choice: BackendChoice) {
     let Some(stack) = run.stack(choice).await else { return };
     // The hardest case for shared memory: a PostgreSQL that was killed and not started again.
     let segment = shared_memory_of(run.directory.path());
+    let dynamic = dynamic_memory_of(stack.postgres_pid().unwrap());
     stack.postgres().kill().await.unwrap();
     let servers = [stack.redis_pid(), stack.postgres_pid()].into_iter().flatten();
     let servers: Vec<_> = servers.filter_map(ProcessIdentity::of).collect();
@@ -224,6 +201,9 @@ async fn nothing_is_left_after_a_stop(choice: BackendChoice) {
     assert_eq!(probe::ping(stack.redis_addr(), PATIENCE).await, probe::Seen::Refused);
     if choice == BackendChoice::Process {
         assert!(!is_shared_memory_there(&segment), "shared memory {segment} is left");
+        assert!(!dynamic.is_empty(), "there was some");
+        let left: Vec<_> = dynamic.iter().filter(|it| Path::new(it).exists()).collect();
+        assert!(left.is_empty(), "{left:?} are left");
     }
     assert_eq!(containers_of(run.directory.id()).await, 0);
     let path = run.directory.path().to_path_buf();
@@ -235,6 +215,13 @@ async fn nothing_is_left_after_a_stop(choice: BackendChoice) {
 fn shared_memory_of(folder: &Path) -> String {
     let noted = fs::read_to_string(folder.join("postgres/data/postmaster.pid")).unwrap();
     noted.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned()
+}
+
+/// The files of PostgreSQL's dynamic shared memory.
+fn dynamic_memory_of(pid: u32) -> Vec<String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let paths = maps.lines().filter_map(|it| it.split_whitespace().nth(5));
+    paths.filter(|it| it.starts_with("/dev/shm/")).map(str::to_owned).collect()
 }
 
 fn is_shared_memory_there(segment: &str) -> bool {
@@ -275,9 +262,10 @@ async fn nothing_is_left_of_a_lab_that_was_killed(choice: BackendChoice) {
     {
         return lab_testkit::skip::skip("docker", &reason);
     }
+    let _turn = lab_testkit::turn::take(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let backend = if choice == BackendChoice::Docker { "docker" } else { "process" };
     let mut lab = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "lab_that_is_killed", "--nocapture"])
+        .args(["--exact", "backends::lab_that_is_killed", "--nocapture"])
         .env(ROLE, backend)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,12 +1,9 @@
 //! Pages come out right from wherever they come, and every statement is counted.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
-
-mod stack;
-
 use lab_core::catalogue::Catalogue;
 use serde_json::{Value, json};
-use stack::{Stack, Storefront, SuccessOrPanic as _};
+
+use crate::stack::{self, Stack, Storefront, SuccessOrPanic as _, patient};
 
 fn bytes(page: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(page).unwrap()
@@ -49,7 +46,7 @@ async fn both_ways_of_reading_a_product_give_the_bytes_of_the_catalogue() {
 #[tokio::test]
 async fn a_page_comes_from_the_database_once_and_then_from_redis() {
     let Some(stack) = stack::start().await else { return };
-    let storefront = stack.serve(json!({})).await;
+    let storefront = stack.serve(patient(json!({}))).await;
     check_product_pages(&storefront, &stack.catalogue, "database").await;
     check_product_pages(&storefront, &stack.catalogue, "redis").await;
     let sample = storefront.sample().await;
@@ -73,7 +70,7 @@ async fn after_a_reset_redis_holds_the_popular_pages_and_nothing_a_trial_wrote()
     stack.run("reset", json!({})).success_or_panic();
     let n_orders = count(&stack, "SELECT count(*) FROM orders").await;
     assert_eq!(n_orders, 0);
-    let storefront = stack.serve(json!({})).await;
+    let storefront = stack.serve(patient(json!({}))).await;
     for (rank, served_by) in [(0, "redis"), (1, "redis"), (299, "database")] {
         let id = stack.catalogue.product_of_rank(rank);
         for (path, body) in [

@@ -1,9 +1,5 @@
 //! Children: what they inherit, how they end, and that none outlives the lab.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands, helpers included")]
-
-mod common;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,21 +7,21 @@ use std::{
     time::Duration,
 };
 
-use common::{Run, eventually};
 use lab_core::units::Ratio;
 use lab_harness::{
     clean,
     machine::{
         cpu_quota::{self, CpuGroup, SERVICE_KEY},
-        cpu_time::tree_cpu_seconds,
         cpus,
         run_dir::RunDirectory,
     },
-    process::{ChildSpec, ProcessIdentity, Spawner, registry},
+    process::{Child, ChildSpec, ProcessIdentity, Spawner, registry},
     stack::install,
 };
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::common::{Run, Used, eventually};
 
 /// Tells [`parent_that_is_killed`] that it is the child program, and where its run goes.
 const ROLE: &str = "OUTAGE_LAB_TEST_BASE";
@@ -83,26 +79,22 @@ async fn a_child_that_ignores_the_request_to_end_is_killed() {
     assert_eq!(child.unexpected_end(), None, "it was asked to end");
 }
 
-/// Wall time over which processor time is compared.
-const BURN: Duration = Duration::from_secs(1);
-
-/// Processor time, in seconds, that `n` children in `group` use of [`BURN`] when each wants all.
-async fn burned_s(run: &Run, group: Option<&CpuGroup>, n: usize) -> f64 {
+/// The share of a core that `n` children in `group` use when each wants a whole one.
+async fn share_burned(run: &Run, group: Option<&CpuGroup>, n: usize) -> f64 {
     let busy = || {
         let cpu_group = group.map(CpuGroup::procs_file);
         run.spawner.spawn(ChildSpec { cpu_group, ..shell(run, "while :; do :; done") }).unwrap()
     };
     let children: Vec<_> = (0..n).map(|_| busy()).collect();
-    let used_s =
-        || children.iter().map(|it| tree_cpu_seconds(it.pid()).unwrap_or(0.0)).sum::<f64>();
-    let before_s = used_s();
+    let pids: Vec<u32> = children.iter().map(Child::pid).collect();
+    let used = Used::now(&pids);
     // tidy: real wait, because processor time is used in real time.
-    tokio::time::sleep(BURN).await;
-    let burned_s = used_s() - before_s;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let share = used.share_since(&pids);
     for child in children {
         child.terminate(Duration::ZERO).await.unwrap();
     }
-    burned_s
+    share
 }
 
 // Half as much again for what a period at both ends may add; a quarter, because a busy machine may
@@ -121,21 +113,30 @@ async fn an_instance_gets_its_share_of_a_core_and_no_more() {
             return lab_testkit::skip::skip("control groups", &error.to_string());
         }
     };
-    let whole_s = burned_s(&run, None, 1).await;
-    let capped_s = burned_s(&run, Some(&groups[0]), 2).await;
-    let [one_s, other_s] = <[f64; 2]>::from(tokio::join!(
-        burned_s(&run, Some(&groups[0]), 1),
-        burned_s(&run, Some(&groups[1]), 1)
+    let capped = share_burned(&run, Some(&groups[0]), 2).await;
+    let [one, other] = <[f64; 2]>::from(tokio::join!(
+        share_burned(&run, Some(&groups[0]), 1),
+        share_burned(&run, Some(&groups[1]), 1)
     ));
-    let share_s = share * BURN.as_secs_f64();
-    for used_s in [capped_s, one_s, other_s] {
-        assert!(used_s <= 1.5 * share_s && 0.25 * share_s <= used_s, "{used_s} s of {BURN:?}");
-        assert!(1.5 * used_s < whole_s, "without a cap {whole_s} s, with one {used_s} s");
+    let most = capped.max(one).max(other);
+    for used in [capped, one, other] {
+        assert!(used <= 1.5 * share && 0.25 * share <= used, "{used} of a core");
     }
+    let mut whole = 0.0;
+    // The same without a cap, which a busy machine may not give at once.
+    for _ in 0..10 {
+        whole = share_burned(&run, None, 1).await;
+        if 1.5 * most < whole {
+            break;
+        }
+    }
+    assert!(1.5 * most < whole, "without a cap {whole} of a core, with one {most}");
 }
 
 #[test]
 fn groups_of_a_dead_run_are_removed_and_those_of_a_living_one_are_not() {
+    // Whoever cleans up after dead runs would take both for leftovers.
+    let _turn = lab_testkit::turn::take(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let make =
         |run_id| CpuGroup::create(SERVICE_KEY, (run_id, "storefront"), Ratio::new(0.5).unwrap());
     let (living, dead) = match (make("test-living-0"), make("test-dead-0")) {
@@ -191,7 +192,7 @@ fn parent_that_is_killed() {
 /// Starts [`parent_that_is_killed`], kills it, and returns its run's folder.
 async fn kill_a_parent(base: &Path) -> PathBuf {
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "parent_that_is_killed", "--nocapture"])
+        .args(["--exact", "processes::parent_that_is_killed", "--nocapture"])
         .env(ROLE, base)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

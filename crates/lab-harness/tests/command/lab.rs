@@ -1,6 +1,4 @@
 //! Runs the real `lab` command in tests.
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::{
     ffi::OsStr,
@@ -8,12 +6,12 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use lab_core::artifact::summary::Summary;
-use lab_harness::machine::BASE;
+use lab_harness::machine::{BASE, run_dir};
+use lab_testkit::turn::{self, Turn};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -134,9 +132,8 @@ impl Running {
 }
 
 /// One bench runs at a time on a machine.
-pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn one_at_a_time() -> Turn {
+    turn::take(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 /// A JSON file of a result.
@@ -150,27 +147,38 @@ pub(crate) fn summary(out: &Path) -> Summary {
     read(&out.join("summary.json"))
 }
 
-/// What is still there of a run into `scratch`, and of the servers of any run: processes, folders,
-/// shared memory. Sockets go with their processes, or stand in the folders.
+/// What is still there of a run into `scratch`, and of any run whose lab is gone: processes,
+/// folders, shared memory. Sockets go with their processes, or stand in the folders.
+#[expect(clippy::disallowed_methods, reason = "no runtime here whose clock could be paused")]
 pub(crate) fn leftovers(scratch: &TempDir) -> Vec<String> {
-    // Where runs keep their servers.
-    let runs = format!("{BASE}/run-");
-    let processes = processes()
-        .filter(|it| it.command.contains(&runs) || it.folder.starts_with(scratch.path()))
-        .map(|it| it.command);
-    let folders =
-        entries(BASE).map(|it| it.display().to_string()).filter(|it| it.starts_with(&runs));
+    let ours = processes().filter(|it| it.folder.starts_with(scratch.path()));
+    let ours: Vec<_> = ours.map(|it| it.command).collect();
     let since = fs::metadata(scratch.path()).and_then(|it| it.created()).unwrap();
-    let segments = shared_memory_since(since);
-    processes.chain(folders).chain(segments).collect()
+    let mut servers = leftover_servers(since);
+    if !servers.is_empty() {
+        // Other tests have servers too, which begin and end: what is left over is still there later.
+        // tidy: real wait, because servers of other processes take their time.
+        std::thread::sleep(Duration::from_secs(3));
+        let still_there = leftover_servers(since);
+        servers.retain(|it| still_there.contains(it));
+    }
+    ours.into_iter().chain(servers).collect()
+}
+
+/// What seems to be left of servers whose lab is gone.
+fn leftover_servers(since: SystemTime) -> Vec<String> {
+    let processes = processes().filter(Process::is_of_a_dead_run).map(|it| it.command);
+    let folders = run_dir::dead_runs(Path::new(BASE));
+    let folders = folders.into_iter().map(|it| it.path.display().to_string());
+    processes.chain(folders).chain(shared_memory_since(since)).collect()
 }
 
 fn entries(folder: &str) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// PostgreSQL's segments made after `since` that no process uses: those of a server that died and
-/// did not clean up. Servers of somebody else on this machine use theirs.
+/// PostgreSQL's segments made after `since` that no process uses. Servers of somebody else on this
+/// machine use theirs.
 fn shared_memory_since(since: SystemTime) -> Vec<String> {
     let posix = entries("/dev/shm")
         .filter(|it| it.display().to_string().contains("PostgreSQL"))
@@ -200,6 +208,15 @@ struct Process {
     pid: i32,
     command: String,
     folder: PathBuf,
+}
+
+impl Process {
+    /// Whether it serves a run whose lab is gone, and goes on without it.
+    fn is_of_a_dead_run(&self) -> bool {
+        let run = self.command.split_once("/run-").filter(|it| it.0.ends_with(BASE));
+        let id = run.and_then(|it| it.1.split(['/', ' ']).next());
+        id.is_some_and(|id| !run_dir::is_alive(Path::new(BASE), id))
+    }
 }
 
 fn processes() -> impl Iterator<Item = Process> {
