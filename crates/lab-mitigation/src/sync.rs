@@ -1,6 +1,6 @@
 //! The types shared between threads: the standard library's, or loom's when a model is checked.
 //!
-//! Only what `tests/loom_breaker.rs` drives comes through here.
+//! Only what `tests/loom/breaker.rs` drives comes through here.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

@@ -13,7 +13,7 @@
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 #![allow(clippy::print_stdout, reason = "the figures are what was asked for")]
 
-#[allow(dead_code, unused_imports, reason = "tests use more of it")]
+#[expect(dead_code, reason = "tests use more of it")]
 #[path = "../tests/service/stack.rs"]
 mod stack;
 

@@ -3,7 +3,7 @@
 //! The policy behind the lock is the truth. Whoever changes it publishes here, before letting go
 //! of the lock, the little that most calls need: the cycle, and whether every call of it passes,
 //! is refused, or has to ask. A reader may be a moment behind; it then does what it would have
-//! done had it come that moment earlier. `tests/loom_breaker.rs` checks this.
+//! done had it come that moment earlier. `tests/loom/breaker.rs` checks this.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 

@@ -34,7 +34,7 @@
 //!
 //! **How it is built.** [`CircuitPolicy`] is the truth, pure and behind a lock. In front of the
 //! lock stands a mirror, one word that says what most calls need to know, so that a healthy call
-//! and a refused one take no lock (`tests/loom_breaker.rs` enumerates the interleavings,
+//! and a refused one take no lock (`tests/loom/breaker.rs` enumerates the interleavings,
 //! `tests/allocations.rs` shows that nothing is allocated, `benches/circuit_breaker.rs` prices it).
 //!
 //! **Source**: Nygard, *Release It!*, "Circuit Breaker"; names, windows, slow calls and half-open

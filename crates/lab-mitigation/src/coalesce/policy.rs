@@ -3,7 +3,7 @@
 //! A *flight* is the time for which one fill of one key is shared. The shared state is all here and
 //! is changed only under one lock, one call at a time: every interleaving of threads is therefore a
 //! sequence of these calls, and the property test draws such sequences. What happens between them,
-//! a fill that ends and callers who leave, `tests/loom_coalesce.rs` has in every order. The one thing
+//! a fill that ends and callers who leave, `tests/loom/coalesce.rs` has in many orders. The one thing
 //! outside the lock is whether a flight still has callers, which the standard library's `Weak`
 //! answers atomically; both answers are in both tests.
 

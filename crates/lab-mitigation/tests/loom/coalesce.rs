@@ -1,19 +1,11 @@
 //! Every interleaving of a few threads at the flights of one key, as far as a bounded number of
 //! preemptions reaches: callers who come and leave, the fill's end, and its result.
 //!
-//! Compiled and run with
-//!
-//! ```text
-//! RUSTFLAGS="--cfg loom" cargo test -p lab-mitigation --test loom_coalesce --release
-//! ```
-//!
 //! `Flights` is the one that `Coalesce` has behind its lock. What is around it there belongs to
 //! tokio and the standard library, which loom does not see, and is modelled here: the fill's task
 //! (a thread), the one result that it sends, and whether anybody still waits for it. The model is
 //! known to fail when the end of a flight takes a later one of the same key with it, when a flight
 //! ends after its result was sent, and when one can be joined whose callers have all left.
-
-#![cfg(loom)]
 
 use lab_core::settings::FillLifetime;
 use lab_mitigation::coalesce::{Arrival, FlightId, Flights};
@@ -25,7 +17,8 @@ use loom::{
     thread::{self, JoinHandle},
 };
 
-const PREEMPTIONS_MAX: usize = 3;
+use crate::model;
+
 const KEY: &str = "page";
 
 /// What all callers of one fill share: its result, and how many they are.
@@ -146,12 +139,6 @@ fn join(filler: Option<JoinHandle<()>>) {
     }
 }
 
-fn model(check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS_MAX);
-    builder.check(check);
-}
-
 #[test]
 fn two_callers_are_answered_by_one_fill_or_by_two_after_one_another() {
     for lifetime in [FillLifetime::Attached, FillLifetime::Detached] {
@@ -183,9 +170,9 @@ fn who_leaves_takes_no_answer_away_from_who_stays() {
                     join(filler);
                 })
             };
-            let answer = fills.ask_and_wait();
+            // An answer that never comes is a deadlock, which loom tells.
+            fills.ask_and_wait();
             leaver.join().unwrap();
-            assert!((1..=fills.n_begun.load(Ordering::Acquire)).contains(&answer));
             fills.assert_idle();
         });
     }

@@ -1,19 +1,11 @@
 //! Every interleaving of a few threads at one breaker, as far as a bounded number of preemptions
 //! reaches: the lock, its mirror, the mode, permits and their drop.
 //!
-//! Compiled and run with
-//!
-//! ```text
-//! RUSTFLAGS="--cfg loom" cargo test -p lab-mitigation --test loom_breaker --release
-//! ```
-//!
 //! loom replaces the lock and the atomics of the circuit (`src/sync.rs`). Counts of decisions and
 //! the clock stay outside: neither takes part in a race. The model is known to fail when an opening
 //! is not published, when it is published after the lock is let go, when a success is taken for
 //! settled because the circuit is closed, when cycles are not compared, when a probe too many is
 //! let in, and when switching off or on forgets nothing.
-
-#![cfg(loom)]
 
 use std::{
     num::NonZeroU32,
@@ -39,8 +31,9 @@ use loom::{
     thread,
 };
 
+use crate::model;
+
 const WAIT: Duration = Duration::from_secs(1);
-const PREEMPTIONS_MAX: usize = 3;
 
 /// A breaker that opens after one failure, its clock and what its listener heard.
 #[derive(Clone)]
@@ -107,12 +100,6 @@ impl Fixture {
 
 fn some_instant() -> Instant {
     tokio::time::Instant::now().into_std()
-}
-
-fn model(check: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS_MAX);
-    builder.check(check);
 }
 
 /// Counts those in flight and remembers the most.
