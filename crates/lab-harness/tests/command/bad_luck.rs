@@ -6,7 +6,10 @@ use std::{fs, path::Path, process::Command};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::lab::{End, Lab, leftovers, one_at_a_time, summary};
+use crate::{
+    lab::{End, Lab, leftovers, one_at_a_time, summary},
+    scenarios,
+};
 
 /// The line with which a call ended, which must be one line and say `part`.
 #[track_caller]
@@ -65,7 +68,7 @@ fn a_disk_without_room_is_refused_before_anything_starts() {
     let scratch = tempfile::tempdir().unwrap();
     let Some(disk) = small_disk(&scratch.path().join("disk"), 64) else { return };
     let out = disk.0.join("out");
-    assert_says(&Lab::smoke(&out).run(), 9, "MiB are needed");
+    assert_says(&Lab::short(&scratch, &out).run(), 9, "MiB are needed");
     assert_eq!(fs::read_dir(&disk.0).unwrap().count(), 0, "something was written");
     drop(disk);
     assert_eq!(leftovers(&scratch), Vec::<String>::new());
@@ -77,7 +80,7 @@ fn a_disk_that_fills_up_in_a_trial_ends_the_run_and_resume_goes_on_when_there_is
     let scratch = tempfile::tempdir().unwrap();
     let Some(disk) = small_disk(&scratch.path().join("disk"), 1_200) else { return };
     let out = disk.0.join("out");
-    let mut run = Lab::smoke(&out).args(&["--trials", "2"]).start();
+    let mut run = Lab::short(&scratch, &out).args(&["--trials", "2"]).start();
     run.wait_for("trial 1: warmup");
     disk.fill();
     let (status, said) = run.end();
@@ -86,7 +89,7 @@ fn a_disk_that_fills_up_in_a_trial_ends_the_run_and_resume_goes_on_when_there_is
     let last = said.trim().lines().last().unwrap_or_default();
     assert!(last.starts_with("lab: ") && last.contains("No space left on device"), "{said}");
     disk.make_room();
-    let resumed = Lab::smoke(&out).args(&["--trials", "2", "--resume"]).run();
+    let resumed = Lab::short(&scratch, &out).args(&["--trials", "2", "--resume"]).run();
     assert!(matches!(resumed.code, 0 | 3), "{}", resumed.stderr);
     let whole = summary(&out);
     assert!(!whole.partial);
@@ -101,7 +104,7 @@ fn too_few_open_files_name_the_command_that_mends_it() {
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
     // 60 requests/s want 90 users, and as many connections.
-    let end = Lab::smoke(&out).after_shell("ulimit -n 150").run();
+    let end = Lab::short(&scratch, &out).after_shell("ulimit -n 150").run();
     assert_says(&end, 2, "ulimit -n ");
     assert!(!out.exists(), "something was written");
     assert_eq!(leftovers(&scratch), Vec::<String>::new());
@@ -134,12 +137,8 @@ fn an_engine_that_does_not_answer_is_named_when_asked_for_and_passed_over_by_aut
 /// A copy of the scenarios with `text` added to one file.
 fn scenarios_with(file: &str, text: &str) -> TempDir {
     let root = tempfile::tempdir().unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    let status = Command::new("cp").arg("-r").arg(from).arg(root.path()).status().unwrap();
-    assert!(status.success());
-    let path = root.path().join("scenarios").join(file);
-    let whole = fs::read_to_string(&path).unwrap() + text;
-    fs::write(path, whole).unwrap();
+    scenarios::copy_to(root.path());
+    scenarios::edit(root.path(), file, |whole| format!("{whole}{text}"));
     root
 }
 

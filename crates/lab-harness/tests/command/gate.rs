@@ -13,9 +13,12 @@ use lab_core::artifact::{
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::lab::{Lab, leftovers, one_at_a_time, read};
+use crate::{
+    lab::{Lab, leftovers, one_at_a_time, read},
+    scenarios,
+};
 
-/// Two pairs of smoke trials, of which nothing can be judged: what is tested is that they are run.
+/// Two pairs of short trials, of which nothing can be judged: what is tested is that they are run.
 const TWO_PAIRS: &str = r#"
 [gate]
 looks = [2]
@@ -33,15 +36,14 @@ floor = 1.0
 fn short_gate(scratch: &TempDir) -> PathBuf {
     let root = scratch.path().join("repository");
     fs::create_dir(&root).unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
-    assert!(Command::new("cp").arg("-r").arg(from).arg(&root).status().unwrap().success());
-    let path = root.join("scenarios/gate.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    let (head, rest) = text.split_once("[phases]").unwrap();
-    let (_, tail) = rest.split_once("[slo]").unwrap();
-    let head =
-        head.replace("\"quick\"", "\"smoke\"").replace("playbook-one-minute", "bounded-timeouts");
-    fs::write(&path, format!("{head}{TWO_PAIRS}[slo]{tail}")).unwrap();
+    scenarios::copy_to(&root);
+    scenarios::edit(&root, "gate.toml", |text| {
+        let text = scenarios::small_shop(text);
+        let (head, rest) = text.split_once("[phases]").unwrap();
+        let (_, tail) = rest.split_once("[slo]").unwrap();
+        let head = head.replace("playbook-one-minute", "bounded-timeouts");
+        format!("{head}{}{TWO_PAIRS}[slo]{tail}", scenarios::SHORT_PHASES)
+    });
     root
 }
 

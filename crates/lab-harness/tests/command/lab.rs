@@ -15,6 +15,8 @@ use lab_testkit::turn::{self, Turn};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use crate::scenarios;
+
 /// One call of the command.
 pub(crate) struct Lab(Command);
 
@@ -32,11 +34,19 @@ impl Lab {
         Self(command)
     }
 
-    /// A trial of 15 s at a rate that a debug build carries, without calibration.
-    pub(crate) fn smoke(out: &Path) -> Self {
-        Self::new(&["bench", "--profile", "smoke", "--variant", "bounded-timeouts"])
-            .args(&["--rate", "60", "--backend", "process", "--out"])
+    /// Trials of `variants` at a rate that a debug build carries, without calibration.
+    pub(crate) fn bench(variants: &str, out: &Path) -> Self {
+        Self::new(&["bench", "--variant", variants, "--rate", "60", "--backend", "process"])
+            .args(&["--out"])
             .arg(out)
+    }
+
+    /// A trial of `bounded-timeouts` as in [`scenarios::write_short`], called from `scratch`.
+    pub(crate) fn short(scratch: &TempDir, out: &Path) -> Self {
+        if !scratch.path().join("scenarios").exists() {
+            scenarios::write_short(scratch.path());
+        }
+        Self::bench("bounded-timeouts", out).within(scratch.path())
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

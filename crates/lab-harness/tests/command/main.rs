@@ -9,4 +9,5 @@ mod gate;
 mod lab;
 mod replica;
 mod scale_out;
+mod scenarios;
 mod trials;

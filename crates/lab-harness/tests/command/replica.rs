@@ -11,7 +11,10 @@ use lab_core::{
     sample::decode_file,
 };
 
-use crate::lab::{Lab, leftovers, one_at_a_time, read, summary};
+use crate::{
+    lab::{Lab, leftovers, one_at_a_time, read, summary},
+    scenarios,
+};
 
 const VARIANTS: [&str; 2] = ["bounded-timeouts", "read-replica"];
 
@@ -33,9 +36,8 @@ fn pages_come_from_the_replica_of_a_trial_that_has_one_and_its_lag_is_sampled() 
     let _guard = one_at_a_time();
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
-    let args = ["bench", "--profile", "smoke", "--variant", "bounded-timeouts,read-replica"];
-    let lab = Lab::new(&args).args(&["--rate", "60", "--backend", "process", "--out"]).arg(&out);
-    let end = lab.run();
+    scenarios::write_short(scratch.path());
+    let end = Lab::bench(&VARIANTS.join(","), &out).within(scratch.path()).run();
     assert!(end.code == 0 || end.code == 3, "{}: {}", end.code, end.stderr);
     for (variant, cell) in VARIANTS.into_iter().zip(summary(&out).variants) {
         assert_eq!(cell.variant, variant);

@@ -11,7 +11,10 @@ use lab_core::{
     sample::decode_file,
 };
 
-use crate::lab::{Lab, leftovers, one_at_a_time, read, summary};
+use crate::{
+    lab::{Lab, leftovers, one_at_a_time, read, summary},
+    scenarios,
+};
 
 /// What the test's own variants add to the repository's.
 const VARIANTS: [(&str, &str); 2] = [
@@ -21,29 +24,23 @@ const VARIANTS: [(&str, &str); 2] = [
 
 /// The repository's variants and the test's own, and its main campaign with two instances.
 fn write_scenarios(folder: &Path) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
+    scenarios::copy_to(folder);
     let to = folder.join("scenarios");
-    fs::create_dir_all(to.join("variants")).unwrap();
-    for entry in fs::read_dir(from.join("variants")).unwrap().flatten() {
-        fs::copy(entry.path(), to.join("variants").join(entry.file_name())).unwrap();
-    }
     for (name, lines) in VARIANTS {
         let head =
             "title = \"t\"\nbase = \"bounded-timeouts\"\nstrategy = []\nhypothesis = \"h\"\n";
         fs::write(to.join(format!("variants/{name}.toml")), format!("{head}{lines}")).unwrap();
     }
-    let campaign = fs::read_to_string(from.join("redis-outage.toml")).unwrap();
-    let campaign = campaign.replace("trials = 1", "trials = 1\ninstances = [2]");
-    fs::write(to.join("two.toml"), campaign).unwrap();
+    scenarios::edit(folder, "redis-outage.toml", |text| {
+        scenarios::small_shop(text).replace("trials = 1", "trials = 1\ninstances = [2]")
+    });
 }
 
 /// Runs one trial of `variant` with two instances and returns its folder.
 fn trial(scratch: &Path, variant: &str) -> std::path::PathBuf {
     write_scenarios(scratch);
     let out = scratch.join("out");
-    let args = ["bench", "two", "--profile", "smoke", "--variant", variant];
-    let lab = Lab::new(&args).args(&["--rate", "60", "--backend", "process", "--out"]).arg(&out);
-    let end = lab.within(scratch).run();
+    let end = Lab::bench(variant, &out).args(&["--profile", "smoke"]).within(scratch).run();
     assert!(end.code == 0 || end.code == 3, "{}: {}", end.code, end.stderr);
     assert_eq!(summary(&out).variants[0].params.n_instances, 2);
     out.join(format!("trials/{variant}/crash/rate-60-instances-2/trial-000"))
