@@ -13,6 +13,9 @@ pub struct Malformed;
 /// Longest inline command, and most words of a command: those of Redis itself.
 const INLINE_MAX: usize = 64 << 10;
 const WORDS_MAX: usize = 1 << 20;
+/// Most levels of a reply. Redis' own have a handful and hiredis reads nine; the decoder calls itself
+/// for each, so that thousands would be the end of its stack.
+const LEVELS_MAX: usize = 32;
 /// The command whose second word says what it does.
 const CLIENT: &str = "CLIENT";
 
@@ -99,9 +102,12 @@ pub struct Reply {
 
 /// The first reply in `bytes`; `None`: it is not whole yet.
 ///
-/// **Errors**: this is no reply.
+/// **Errors**: this is no reply, or has more than 32 levels.
 pub fn first_reply(bytes: &[u8]) -> Result<Option<Reply>, Malformed> {
     let Some(first) = bytes.first() else { return Ok(None) };
+    if has_too_many_levels(bytes) {
+        return Err(Malformed);
+    }
     // RESP2 first: only there a null is a string of length −1.
     let length = match resp2::decode::decode_range(bytes) {
         Ok(whole) => whole.map(|(_, length)| length),
@@ -110,6 +116,55 @@ pub fn first_reply(bytes: &[u8]) -> Result<Option<Reply>, Malformed> {
             .map(|(_, length)| length),
     };
     Ok(length.map(|length| Reply { length, is_push: *first == b'>' }))
+}
+
+/// Whether the reply at the start of `bytes` has more than [`LEVELS_MAX`], as far as it is there.
+fn has_too_many_levels(bytes: &[u8]) -> bool {
+    // How many values are still to come on each level.
+    let mut levels: Vec<u64> = Vec::new();
+    let mut rest = bytes;
+    while let Some(end) = rest.windows(2).position(|it| it == b"\r\n") {
+        let (line, after) = (&rest[..end], &rest[end + 2..]);
+        let kind = line.first().copied().unwrap_or_default();
+        let number = line.get(1..).and_then(|it| std::str::from_utf8(it).ok()?.parse::<i64>().ok());
+        // A null has −1 values, and a streamed aggregate (`?`) does not say how many.
+        let n = number.map_or(u64::MAX, |it| u64::try_from(it).unwrap_or(0));
+        rest = after;
+        let is_string = matches!(kind, b'$' | b'!' | b'=' | b';') && number.is_some();
+        if is_string && number != Some(-1) {
+            let length = usize::try_from(n).unwrap_or(usize::MAX).saturating_add(2);
+            rest = after.get(length..).unwrap_or_default();
+        }
+        let n_inside = match kind {
+            b'*' | b'~' | b'>' => n,
+            b'%' => n.saturating_mul(2),
+            // An attribute stands before the value that it says something of.
+            b'|' => n.saturating_mul(2).saturating_add(1),
+            b'$' if !is_string => n,
+            // A part of a streamed string, and its end.
+            b';' if 0 < n => continue,
+            b';' | b'.' => {
+                levels.pop();
+                0
+            }
+            _ => 0,
+        };
+        if 0 < n_inside {
+            levels.push(n_inside);
+        } else {
+            while let Some(last) = levels.last_mut() {
+                *last -= 1;
+                if 0 < *last {
+                    break;
+                }
+                levels.pop();
+            }
+        }
+        if levels.is_empty() || LEVELS_MAX < levels.len() {
+            break;
+        }
+    }
+    LEVELS_MAX < levels.len()
 }
 
 #[cfg(test)]
@@ -180,6 +235,31 @@ mod tests {
         assert_eq!(first_reply(push), Ok(Some(Reply { length: push.len(), is_push: true })));
         assert_eq!(first_reply(b"!\r"), Ok(None));
         assert_eq!(first_reply(b"hello\r\n"), Err(Malformed));
+    }
+
+    // Each kind of level, the last of them with a value beside what is deeper.
+    #[test]
+    fn as_many_levels_as_allowed_are_read_and_one_more_is_refused() {
+        for level in ["*1\r\n", "%1\r\n:0\r\n", "*2\r\n*-1\r\n"] {
+            let reply = |n: usize| format!("{}:1\r\n", level.repeat(n)).into_bytes();
+            let whole = reply(LEVELS_MAX);
+            let seen = first_reply(&whole);
+            assert_eq!(seen, Ok(Some(Reply { length: whole.len(), is_push: false })), "{level:?}");
+            assert_eq!(first_reply(&reply(LEVELS_MAX + 1)), Err(Malformed), "{level:?}");
+            // Deeper than any stack, and not even whole.
+            assert_eq!(first_reply(level.repeat(200_000).as_bytes()), Err(Malformed), "{level:?}");
+        }
+    }
+
+    // The control of the count: what was opened and ended is no level any more, and what a value has
+    // inside never was one.
+    #[test]
+    fn many_aggregates_beside_one_another_are_not_levels() {
+        let inside = "*2\r\n%1\r\n+a\r\n:1\r\n$8\r\n*1\r\n*1\r\n\r\n".repeat(1_000);
+        let wide = format!("*1000\r\n{inside}").into_bytes();
+        let two = [&wide[..], b"*1\r\n".repeat(100).as_slice()].concat();
+        let seen = first_reply(&two).unwrap().map(|it| it.length);
+        assert_eq!(seen, Some(wide.len()));
     }
 
     proptest! {
