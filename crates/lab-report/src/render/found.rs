@@ -147,6 +147,9 @@ pub(super) fn sentence(cell: Cell<'_>, base: Option<Cell<'_>>) -> String {
         let [with, without] = [with, without].map(numbers::three_digits);
         parts.push(format!("connection demand {with} against {without}"));
     }
+    if let Some((base, _)) = base {
+        parts.push(format!("to recover {} against {}", to_recover(cell.0), to_recover(base)));
+    }
     format!("{}{}", parts.join(", "), basis(comparison))
 }
 
@@ -186,6 +189,11 @@ fn time(us: Bound) -> String {
     format!("{sign}{}", numbers::milliseconds(us.value / 1e3))
 }
 
+/// When the service was as before, counted from when the dependency was back.
+fn to_recover(cell: &CellSummary) -> String {
+    cell.time_to_recover_ms.map_or_else(|| "(not before the end)".to_owned(), numbers::milliseconds)
+}
+
 /// p99 of the product pages that a cell served.
 fn served_p99(cell: Cell<'_>) -> String {
     let time = |us| time(Bound { value: float(us), censored: false });
@@ -215,7 +223,8 @@ pub(super) fn rule() -> String {
          tells no difference, the served ratio of all routes is asked in the same way; where \
          goodput is at least {CEILING} with and without the variant, p99 while the fault is on, \
          by a factor above {P99_FACTOR} ({P99_FACTOR_FEW_PAIRS} with fewer pairs). \"Mixed\" is a \
-         goodput ratio and a served ratio that contradict each other"
+         goodput ratio and a served ratio that contradict each other. The word is about the time \
+         while the fault is on; the time to recover is told beside it and not judged"
     )
 }
 
