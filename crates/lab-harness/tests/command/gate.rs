@@ -42,7 +42,7 @@ fn short_gate(scratch: &TempDir) -> PathBuf {
         let (head, rest) = text.split_once("[phases]").unwrap();
         let (_, tail) = rest.split_once("[slo]").unwrap();
         let head = head.replace("playbook-one-minute", "bounded-timeouts");
-        format!("{head}{}{TWO_PAIRS}[slo]{tail}", scenarios::SHORT_PHASES)
+        format!("{head}{}{TWO_PAIRS}[slo]{tail}", scenarios::short_phases())
     });
     root
 }

@@ -11,10 +11,7 @@ use lab_core::{
     sample::decode_file,
 };
 
-use crate::{
-    lab::{Lab, leftovers, one_at_a_time, read, summary},
-    scenarios,
-};
+use crate::lab::{Lab, leftovers, one_at_a_time, read, summary};
 
 const VARIANTS: [&str; 2] = ["bounded-timeouts", "read-replica"];
 
@@ -36,8 +33,7 @@ fn pages_come_from_the_replica_of_a_trial_that_has_one_and_its_lag_is_sampled() 
     let _guard = one_at_a_time();
     let scratch = tempfile::tempdir().unwrap();
     let out = scratch.path().join("out");
-    scenarios::write_short(scratch.path());
-    let end = Lab::bench(&VARIANTS.join(","), &out).within(scratch.path()).run();
+    let end = Lab::short(&scratch, &out).args(&["--variant", "read-replica"]).run();
     assert!(end.code == 0 || end.code == 3, "{}: {}", end.code, end.stderr);
     for (variant, cell) in VARIANTS.into_iter().zip(summary(&out).variants) {
         assert_eq!(cell.variant, variant);

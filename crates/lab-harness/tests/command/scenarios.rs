@@ -2,19 +2,21 @@
 
 use std::{fs, path::Path, process::Command};
 
-/// Time from the first to the last phase of [`write_short`]'s trials, without the drain, in seconds.
-pub(crate) const SHORT_S: f64 = 8.0;
+/// Phases of [`write_short`]'s trials, in seconds: as short as one can tell what happened in which.
+const SHORT: [(&str, u32); 4] = [("warmup", 1), ("baseline", 2), ("fault", 3), ("recovery", 2)];
 /// Products of [`write_short`]'s shop.
 pub(crate) const N_PRODUCTS: u64 = 2_000;
 
-/// As short as one can tell what happened in which phase.
-pub(crate) const SHORT_PHASES: &str = "[phases]
-warmup = \"1s\"
-baseline = \"2s\"
-fault = \"3s\"
-recovery = \"2s\"
+/// How long requests arrive in a trial of [`write_short`], in seconds: all phases but the drain.
+pub(crate) fn short_s() -> f64 {
+    SHORT.iter().map(|(_, seconds)| f64::from(*seconds)).sum()
+}
 
-";
+/// The phases of [`write_short`], as a part of a campaign.
+pub(crate) fn short_phases() -> String {
+    let lines: String = SHORT.iter().map(|(phase, s)| format!("{phase} = \"{s}s\"\n")).collect();
+    format!("[phases]\n{lines}\n")
+}
 
 /// Copies the repository's scenarios to `root`.
 pub(crate) fn copy_to(root: &Path) {
@@ -23,12 +25,11 @@ pub(crate) fn copy_to(root: &Path) {
     assert!(status.success());
 }
 
-/// The repository's scenarios in `root`, where a trial of the main campaign takes 11 s, on a shop
-/// that is filled in a second.
+/// The repository's scenarios in `root`, where the main campaign has [`SHORT`] phases and a small shop.
 pub(crate) fn write_short(root: &Path) {
     copy_to(root);
     edit(root, "redis-outage.toml", |text| {
-        small_shop(text).replace("[slo]", &format!("{SHORT_PHASES}[slo]"))
+        small_shop(text).replace("[slo]", &format!("{}[slo]", short_phases()))
     });
 }
 
