@@ -5,13 +5,15 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
 use anyhow::{Context, Result, bail};
 use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
     sys::{
         signal::{Signal, kill},
         statvfs::statvfs,
@@ -254,18 +256,17 @@ fn remove_worktree(root: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Held while a worktree is there. Given back when it is dropped or its process ends, however.
-fn lock(target_dir: &Path) -> Result<File> {
+/// Held while a worktree is there. Given back when it is dropped or its process ends, however: a
+/// child that another thread has just forked shares the file, so closing it would not do.
+fn lock(target_dir: &Path) -> Result<Flock<File>> {
     let path = target_dir.join("gate-worktree.lock");
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(held),
+        Err((_, Errno::EWOULDBLOCK)) => {
             Err(Refused::Busy { path: worktree_path(target_dir) }.into())
         }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("lock {}", path.display()))
-        }
+        Err((_, errno)) => Err(errno).with_context(|| format!("lock {}", path.display())),
     }
 }
 

@@ -126,6 +126,8 @@ fn two_gates_do_not_build_in_one_place() {
     fs::create_dir_all(&path).unwrap();
     remove_leftover(&repository.workspace).unwrap();
     assert!(path.exists(), "it belongs to the one that builds");
+    // What a child has of it that was forked a moment ago and has not begun its program yet.
+    let _of_a_child = held.try_clone().unwrap();
     drop(held);
     remove_leftover(&repository.workspace).unwrap();
     repository.assert_nothing_is_left();

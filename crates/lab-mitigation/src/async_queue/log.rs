@@ -35,7 +35,8 @@ pub(super) struct Log {
     next: u64,
     /// Every item below this was applied, durably.
     applied: u64,
-    _lock: File,
+    #[cfg_attr(not(test), expect(dead_code, reason = "held, not read"))]
+    lock: FolderLock,
 }
 
 impl Log {
@@ -46,7 +47,7 @@ impl Log {
         disk: Box<dyn Disk>,
     ) -> Result<(Self, VecDeque<QueueItem>, Recovered), QueueError> {
         make_folder(folder)?;
-        let lock = lock(folder)?;
+        let lock = FolderLock::acquire(folder)?;
         let Contents { mut segments, last_bytes, items, applied, next, torn_tail } = read(folder)?;
         let file = match segments.back() {
             Some(last) => {
@@ -80,7 +81,7 @@ impl Log {
             is_dirty: false,
             next,
             applied,
-            _lock: lock,
+            lock,
         };
         Ok((log, items, Recovered { n_items, size_bytes, torn_tail }))
     }
@@ -171,18 +172,30 @@ fn make_folder(folder: &Path) -> Result<(), QueueError> {
         .map_err(|error| QueueError::io("create", folder, error))
 }
 
-fn lock(folder: &Path) -> Result<File, QueueError> {
-    let path = folder.join(LOCK_FILE);
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| QueueError::io("create", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(QueueError::InUse { path: folder.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(QueueError::io("lock", &path, error)),
+/// Given back when it is dropped, or when the process ends. Closing the file would not do: a child
+/// that another thread has just forked shares it.
+struct FolderLock(File);
+
+impl FolderLock {
+    fn acquire(folder: &Path) -> Result<Self, QueueError> {
+        let path = folder.join(LOCK_FILE);
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| QueueError::io("create", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(QueueError::InUse { path: folder.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(QueueError::io("lock", &path, error)),
+        }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        self.0.unlock().ok();
     }
 }
 

@@ -275,6 +275,8 @@ fn a_folder_is_for_one_queue_at_a_time() {
     let (log, ..) = open(folder.path());
     let error = try_open(folder.path()).err().unwrap();
     assert!(matches!(error, QueueError::InUse { path } if path == folder.path()));
+    // What a child has of the lock that was forked a moment ago.
+    let _of_a_child = log.lock.0.try_clone().unwrap();
     drop(log);
     open(folder.path());
 }
