@@ -10,6 +10,7 @@
 //! the samples. goose's own metrics are off.
 
 mod classify;
+pub mod command_line;
 mod connections;
 mod crew;
 mod dispatch;
@@ -22,8 +23,8 @@ mod requests;
 mod run;
 pub mod schedule;
 mod sessions;
-pub mod signals;
+mod signals;
 mod targets;
 mod users;
 
-pub use self::{error::LoadError, recorder::Recorder, run::run, targets::Targets};
+pub use self::{error::LoadError, recorder::Recorder};

@@ -25,7 +25,7 @@ const SLACK: Duration = Duration::from_secs(10);
 ///
 /// **Errors**: the plan cannot work, the machine does not allow it, or the run cannot be trusted.
 /// **Cancellation**: arrivals not yet carried have no outcome; the samples written stay decodable.
-pub async fn run(
+pub(crate) async fn run(
     plan: &LoadPlan,
     targets: Arc<Targets>,
     recorder: Arc<Recorder>,

@@ -12,7 +12,7 @@ use crate::{error::LoadError, recorder::Recorder};
 /// Blocks SIGTERM and SIGINT in this thread and in all that it starts. Called first in `main`.
 ///
 /// **Errors**: the system refuses.
-pub fn block() -> Result<SigSet, LoadError> {
+pub(crate) fn block() -> Result<SigSet, LoadError> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
@@ -24,7 +24,7 @@ pub fn block() -> Result<SigSet, LoadError> {
 /// the number of the signal, as a shell reports it.
 ///
 /// **Errors**: no thread can be started.
-pub fn flush_and_exit_on(signals: SigSet, recorder: Arc<Recorder>) -> Result<(), LoadError> {
+pub(crate) fn flush_and_exit_on(signals: SigSet, recorder: Arc<Recorder>) -> Result<(), LoadError> {
     thread::Builder::new()
         .name("signals".into())
         .spawn(move || {

@@ -29,14 +29,14 @@ impl Instance {
 
 /// The instances that are in the list now. There is always one.
 #[derive(Debug)]
-pub struct Targets {
+pub(crate) struct Targets {
     active: RwLock<Vec<Arc<Instance>>>,
     seed: Seed,
 }
 
 impl Targets {
     /// Those that `plan` begins with.
-    pub fn of(plan: &LoadPlan) -> Arc<Self> {
+    pub(crate) fn of(plan: &LoadPlan) -> Arc<Self> {
         let active = plan.targets().into_iter().map(|it| Instance::new(it, plan.seed)).collect();
         Arc::new(Self { active: RwLock::new(active), seed: plan.seed })
     }
@@ -66,7 +66,7 @@ impl Targets {
     /// Reads lines `targets <address>,<address>…` until `lines` end, and makes each the list.
     ///
     /// **Errors**: another line, an address that is none, or an empty list.
-    pub fn follow(&self, lines: impl BufRead) -> Result<(), LoadError> {
+    pub(crate) fn follow(&self, lines: impl BufRead) -> Result<(), LoadError> {
         for line in lines.lines() {
             self.set(&parse(&line.map_err(LoadError::Handshake)?)?);
         }

@@ -13,7 +13,7 @@ use lab_core::{
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// The file cannot be read.
     #[error("read configuration {path}: {source}")]
     Read {
@@ -54,7 +54,7 @@ pub enum ConfigError {
 }
 
 /// Reads and checks the configuration in `path`. **Errors**: see [`ConfigError`].
-pub fn read(path: &Path) -> Result<TargetConfig, ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<TargetConfig, ConfigError> {
     let text = std::fs::read(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let config: TargetConfig = serde_json::from_slice(&text)

@@ -23,7 +23,7 @@ const REDIS_BATCH: usize = 500;
 
 /// Why the data set could not be put in place.
 #[derive(Debug, thiserror::Error)]
-pub enum DatasetError {
+pub(crate) enum DatasetError {
     /// PostgreSQL is not there.
     #[error("connect to postgres (database_url): {}", with_cause(.0))]
     ConnectDatabase(#[source] tokio_postgres::Error),
@@ -45,7 +45,7 @@ pub enum DatasetError {
 
 /// Creates the schema in PostgreSQL and loads the data set; what was there is dropped. Once per
 /// stack. **Errors**: see [`DatasetError`].
-pub async fn seed(config: &TargetConfig) -> Result<(), DatasetError> {
+pub(crate) async fn seed(config: &TargetConfig) -> Result<(), DatasetError> {
     let client = connect_database(config).await?;
     let catalogue = Catalogue::generate(&config.catalogue);
     schema::seed(&client, &catalogue).await.map_err(DatasetError::Database)?;
@@ -57,7 +57,7 @@ pub async fn seed(config: &TargetConfig) -> Result<(), DatasetError> {
 /// [`seed`], Redis with nothing but the pages that make the configured share of reads hit.
 ///
 /// **Errors**: see [`DatasetError`]; what was done before stays done.
-pub async fn reset(config: &TargetConfig) -> Result<(), DatasetError> {
+pub(crate) async fn reset(config: &TargetConfig) -> Result<(), DatasetError> {
     let client = connect_database(config).await?;
     let mut redis = connect_redis(config).await?;
     schema::reset(&client).await.map_err(DatasetError::Database)?;

@@ -28,7 +28,7 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the service did not run.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// A port is taken or not ours.
     #[error("{key} {address}: {source}")]
     Listen {
@@ -51,7 +51,7 @@ pub enum ServeError {
 /// the database, and returns within 2 s. Starts while Redis and PostgreSQL are down.
 ///
 /// **Errors**: see [`ServeError`].
-pub async fn serve(config: TargetConfig) -> Result<(), ServeError> {
+pub(crate) async fn serve(config: TargetConfig) -> Result<(), ServeError> {
     let (stop, stopped) = watch::channel(());
     let (finish, finished) = watch::channel(());
     let mut signals = Signals::new()?;

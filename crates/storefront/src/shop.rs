@@ -47,7 +47,7 @@ use crate::{
 
 /// Why the service cannot be put together.
 #[derive(Debug, thiserror::Error)]
-pub enum ShopError {
+pub(crate) enum ShopError {
     /// Events cannot be written.
     #[error("open events_path {path}: {source}")]
     Events {

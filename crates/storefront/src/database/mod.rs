@@ -58,7 +58,7 @@ pub(crate) struct Database {
 
 /// Why no pool can be made.
 #[derive(Debug, thiserror::Error)]
-pub enum PoolSettingsError {
+pub(crate) enum PoolSettingsError {
     /// The address of a PostgreSQL is none.
     #[error("{key}: {source}")]
     Url {
