@@ -111,8 +111,8 @@ fn a_plan_of_a_gate_names_its_looks_and_runs_none() {
         lines[0],
         "the work tree against v1: playbook-one-minute under crash, profile quick"
     );
-    // 45 s to start and 16 trials of 27 + 6 s.
-    assert_eq!(lines[1], "look after 8 pairs, about 9m 33s");
+    // 45 s to start and 16 trials of 27 + 2 s.
+    assert_eq!(lines[1], "look after 8 pairs, about 8m 29s");
     assert_eq!(lines.len(), 1 + 3);
 }
 

@@ -191,7 +191,11 @@ fn time(us: Bound) -> String {
 
 /// When the service was as before, counted from when the dependency was back.
 fn to_recover(cell: &CellSummary) -> String {
-    cell.time_to_recover_ms.map_or_else(|| "(not before the end)".to_owned(), numbers::milliseconds)
+    let never = match cell.n_trials.saturating_sub(cell.n_invalid) {
+        1 => "(not before the end)",
+        _ => "(in most trials not before the end)",
+    };
+    cell.time_to_recover_ms.map_or_else(|| never.to_owned(), numbers::milliseconds)
 }
 
 /// p99 of the product pages that a cell served.
