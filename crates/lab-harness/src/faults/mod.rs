@@ -338,12 +338,12 @@ impl<T> Drop for Background<T> {
     }
 }
 
-/// What `look` sees, told to be late when it took at least `late` twice in a row.
+/// What `look` sees, told to be late when it took at least `late` in two of three looks.
 async fn timed(late: Duration, mut look: impl AsyncFnMut() -> Seen) -> Seen {
     late_twice(late, async || {
         let asked_at = MonotonicNs::now();
         let seen = look().await;
-        Look { seen, after: since(asked_at), at: MonotonicNs::now() }
+        Look { seen, asked_at, after: since(asked_at) }
     })
     .await
 }
@@ -351,25 +351,33 @@ async fn timed(late: Duration, mut look: impl AsyncFnMut() -> Seen) -> Seen {
 /// What one look saw.
 struct Look {
     seen: Seen,
+    asked_at: MonotonicNs,
     /// How long it took.
     after: Duration,
-    /// When it was over.
-    at: MonotonicNs,
 }
 
+/// How often to look before an answer is called late.
+const LOOKS: usize = 3;
+
 /// Late once is not enough: on a busy machine any answer is late now and then, and who looks often
-/// enough meets it.
+/// enough meets it. Nor is one answer in time enough to call the first chance: between two scripts
+/// that hold a server, one may slip through.
 async fn late_twice(late: Duration, mut look: impl AsyncFnMut() -> Look) -> Seen {
-    let is_late = |it: &Look| it.seen == Seen::Answered && late <= it.after;
-    let first = look().await;
-    if !is_late(&first) {
-        return first.seen;
+    let mut first_late: Option<Look> = None;
+    for _ in 0..LOOKS {
+        let it = look().await;
+        let is_late = it.seen == Seen::Answered && late <= it.after;
+        match first_late {
+            Some(first) if is_late => {
+                let after = first.after.min(it.after);
+                return Seen::Late { after, at: first.asked_at.plus(late) };
+            }
+            None if is_late => first_late = Some(it),
+            Some(_) if it.seen == Seen::Answered => {}
+            _ => return it.seen,
+        }
     }
-    let second = look().await;
-    if !is_late(&second) {
-        return second.seen;
-    }
-    Seen::Late { after: first.after.min(second.after), at: first.at }
+    Seen::Answered
 }
 
 fn since(start: MonotonicNs) -> Duration {
@@ -462,23 +470,29 @@ mod tests {
         }
     }
 
-    // A machine that stalls makes one answer late; a server that is slow makes each.
+    // A machine that stalls makes one answer late; a server that is slow makes nearly each.
     #[tokio::test]
-    async fn an_answer_is_late_when_the_next_one_is_too_and_was_so_from_the_first() {
+    async fn two_late_answers_of_three_are_late_from_when_the_first_was_due() {
         let ms = Duration::from_millis;
-        let told = async |first: Seen, after_ms: [u64; 2]| {
-            let mut looks = [first, Seen::Answered].into_iter().zip(after_ms).zip(1..);
+        let told = async |seen: [Seen; 3], after_ms: [u64; 3]| {
+            // Asked at 1 s, 2 s and 3 s.
+            let mut looks = seen.into_iter().zip(after_ms).zip(1..);
             late_twice(ms(25), async || {
-                let ((seen, after_ms), at) = looks.next().expect("two looks at most");
-                Look { seen, after: ms(after_ms), at: MonotonicNs(at) }
+                let ((seen, after_ms), asked_at_s) = looks.next().expect("three looks at most");
+                let asked_at = MonotonicNs(asked_at_s * 1_000_000_000);
+                Look { seen, asked_at, after: ms(after_ms) }
             })
             .await
         };
-        let late = |after_ms| Seen::Late { after: ms(after_ms), at: MonotonicNs(1) };
-        assert_eq!(told(Seen::Answered, [24, 90]).await, Seen::Answered);
-        assert_eq!(told(Seen::Answered, [90, 24]).await, Seen::Answered);
-        assert_eq!(told(Seen::Answered, [90, 25]).await, late(25));
-        assert_eq!(told(Seen::Silent, [90, 90]).await, Seen::Silent);
+        let answered = || [const { Seen::Answered }; 3];
+        let late = |after_ms| Seen::Late { after: ms(after_ms), at: MonotonicNs(1_025_000_000) };
+        assert_eq!(told(answered(), [24, 90, 90]).await, Seen::Answered);
+        assert_eq!(told(answered(), [90, 24, 24]).await, Seen::Answered);
+        assert_eq!(told(answered(), [90, 25, 24]).await, late(25));
+        assert_eq!(told(answered(), [90, 24, 91]).await, late(90));
+        let silent = [Seen::Answered, Seen::Answered, Seen::Silent];
+        assert_eq!(told(silent, [90, 24, 90]).await, Seen::Silent);
+        assert_eq!(told([const { Seen::Silent }; 3], [90, 90, 90]).await, Seen::Silent);
     }
 
     // Half of the hottest keys, and one fewer.

@@ -20,12 +20,12 @@ pub enum Seen {
     Refused,
     /// Connected, and nothing came back in time.
     Silent,
-    /// Connected, and PING was answered with PONG after a time that a healthy Redis never takes, and
-    /// so was the next one.
+    /// Connected, and PING was answered with PONG after a time that a healthy Redis never takes, in
+    /// two of three tries.
     Late {
         /// How long the faster one took.
         after: Duration,
-        /// When the first one had come.
+        /// When the first one was not there yet and would have been.
         at: MonotonicNs,
     },
     /// The handshake is never completed: nobody is there.

@@ -141,21 +141,27 @@ async fn faults_are_those_of_one_redis_and_somebody_else_uses_the_primary(choice
     assert_eq!(location.single(), Some(stack.redis_addr()));
 
     let control = "PING answered, 0 of somebody else's connections to PostgreSQL";
-    let mut fault = arm(&stack, Fault::DatabaseConnections, control).await;
-    assert_eq!(
-        (n_neighbours(&primary).await, n_neighbours(&replica).await),
-        ("0".into(), "0".into())
-    );
-    fault.inject(&stack).await.unwrap();
-    let seen = confirmed(&mut fault, &stack).await;
-    assert!(seen.saw.starts_with("connection refused, 20 of somebody else's"), "{}", seen.saw);
-    // Half of the 40 that the primary has.
-    assert_eq!(
-        (n_neighbours(&primary).await, n_neighbours(&replica).await),
-        ("20".into(), "0".into())
-    );
-    fault.heal(&stack).await.unwrap();
-    fault.confirm_healed(&stack).await.unwrap();
+    let nobody = ("0".to_owned(), "0".to_owned());
+    for (kind, effect) in [
+        // Half of the 40 that the primary has.
+        (Fault::DatabaseConnections, "connection refused, 20 of somebody else's"),
+        // As many compute; between two of its statements one is idle for a moment.
+        (Fault::DatabaseSlow, "connection refused, "),
+    ] {
+        let mut fault = arm(&stack, kind, control).await;
+        assert_eq!((n_neighbours(&primary).await, n_neighbours(&replica).await), nobody, "{kind}");
+        fault.inject(&stack).await.unwrap();
+        let seen = confirmed(&mut fault, &stack).await;
+        assert!(seen.saw.starts_with(effect), "{kind}: {}", seen.saw);
+        assert_eq!(
+            (n_neighbours(&primary).await, n_neighbours(&replica).await),
+            ("20".into(), "0".into()),
+            "{kind}"
+        );
+        fault.heal(&stack).await.unwrap();
+        fault.confirm_healed(&stack).await.unwrap();
+        assert_eq!((n_neighbours(&primary).await, n_neighbours(&replica).await), nobody, "{kind}");
+    }
     assert_eq!(stack.unexpected_deaths(), Vec::<String>::new());
     stack.stop().await.unwrap();
 }
