@@ -154,6 +154,13 @@ pub struct CellSummary {
     pub phases: PerPhase<PhaseSummary>,
 }
 
+impl CellSummary {
+    /// Trials that its figures rest on.
+    pub fn n_valid(&self) -> u32 {
+        self.n_trials.saturating_sub(self.n_invalid)
+    }
+}
+
 /// Figures of one phase, over all valid trials together.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PhaseSummary {

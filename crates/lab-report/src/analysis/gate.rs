@@ -198,8 +198,8 @@ fn judge_cell(then: &CellSummary, now: &CellSummary, place: usize) -> Vec<Judged
 
 /// Share of valid trials that recovered.
 fn recovered(cell: &CellSummary) -> Option<f64> {
-    let n_valid = cell.n_trials.checked_sub(cell.n_invalid).filter(|it| 0 < *it)?;
-    Some(f64::from(cell.n_recovered) / f64::from(n_valid))
+    let n_valid = cell.n_valid();
+    (0 < n_valid).then(|| f64::from(cell.n_recovered) / f64::from(n_valid))
 }
 
 /// A ratio of one cell.
@@ -292,7 +292,7 @@ pub fn check_sums(summary: &Summary) -> Result<(), Inconsistent> {
             ("goodput_ratio_fault", cell.goodput_ratio_fault, &cell.goodput_ratio_fault_trials),
             ("served_ratio_fault", cell.served_ratio_fault, &cell.served_ratio_fault_trials),
         ] {
-            let n_valid = cell.n_trials.saturating_sub(cell.n_invalid);
+            let n_valid = cell.n_valid();
             if usize::try_from(n_valid).is_ok_and(|it| it != trials.len()) {
                 let n = trials.len();
                 return wrong(format!("{name}_trials has {n} entries, {n_valid} trials are valid"));

@@ -24,7 +24,7 @@ pub(super) fn plot_of(
         .map(|(phase, histogram)| (phase, quantiles_ms(histogram)))
         .filter(|(_, points)| !points.is_empty())
         .collect();
-    let n_valid = cell.n_trials - cell.n_invalid;
+    let n_valid = cell.n_valid();
     let trials = if n_valid == 1 { "1 trial".into() } else { format!("{n_valid} trials together") };
     (!phases.is_empty()).then(|| DistributionPlot {
         title: format!("{}: response times by phase", cell_title(cell)),

@@ -191,7 +191,7 @@ fn time(us: Bound) -> String {
 
 /// When the service was as before, counted from when the dependency was back.
 fn to_recover(cell: &CellSummary) -> String {
-    let never = match cell.n_trials.saturating_sub(cell.n_invalid) {
+    let never = match cell.n_valid() {
         1 => "(not before the end)",
         _ => "(in most trials not before the end)",
     };

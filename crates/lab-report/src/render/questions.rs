@@ -107,9 +107,7 @@ fn per_thousand(ratio: f64) -> String {
 
 fn recovery(cell: &CellSummary) -> String {
     match cell.time_to_recover_ms {
-        None if cell.n_trials.saturating_sub(cell.n_invalid) < 2 => {
-            "is not as before when the trial ends".into()
-        }
+        None if cell.n_valid() < 2 => "is not as before when the trial ends".into(),
         None => "in most trials is not as before when the trial ends".into(),
         Some(ms) if ms <= 0.0 => "is as before as soon as Redis answers again".into(),
         Some(ms) => {
@@ -291,12 +289,11 @@ fn found_on_the_whole(row: &ClaimRow<'_>) -> Option<&'static str> {
 pub(super) fn certainty(view: &CampaignView) -> String {
     let cells = &view.summary.variants;
     let n_trials: u32 = cells.iter().map(|it| it.n_trials).sum();
-    let n_valid = |it: &CellSummary| it.n_trials.saturating_sub(it.n_invalid);
-    let n_all_valid: u32 = cells.iter().map(n_valid).sum();
+    let n_all_valid: u32 = cells.iter().map(CellSummary::n_valid).sum();
     let (least, most) = cells
         .iter()
         .filter(|it| 0 < it.n_trials)
-        .map(n_valid)
+        .map(CellSummary::n_valid)
         .fold((u32::MAX, 0), |(least, most), n| (least.min(n), most.max(n)));
     if n_trials == 0 {
         return "No trial was run.".into();

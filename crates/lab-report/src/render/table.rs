@@ -294,7 +294,7 @@ fn change(baseline: Option<f64>, fault: Option<f64>) -> Entry {
 }
 
 fn trials(cell: &CellSummary) -> Entry {
-    let n_valid = cell.n_trials.saturating_sub(cell.n_invalid);
+    let n_valid = cell.n_valid();
     let text = match cell.n_invalid {
         0 => n_valid.to_string(),
         _ => format!("{n_valid} of {}", cell.n_trials),

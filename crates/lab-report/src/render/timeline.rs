@@ -41,7 +41,7 @@ pub(super) fn plot_of(cell: &CellSummary, trial: &TrialView) -> TimelinePlot {
 
 fn circumstances(cell: &CellSummary, trial: &TrialView) -> String {
     let number = trial.verdict.trial + 1;
-    let which = match cell.n_trials - cell.n_invalid {
+    let which = match cell.n_valid() {
         0 => format!("trial {number}, not valid"),
         1 => format!("trial {number}"),
         n => format!("trial {number}, of {n} the one with the median goodput"),

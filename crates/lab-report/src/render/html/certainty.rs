@@ -72,7 +72,7 @@ struct Certainty {
 
 impl Certainty {
     fn of(cell: &CellSummary) -> Self {
-        let n_valid = cell.n_trials.saturating_sub(cell.n_invalid);
+        let n_valid = cell.n_valid();
         let trials: Vec<f64> = cell.goodput_ratio_fault_trials.iter().copied().flatten().collect();
         let goodput = median_interval(&trials);
         let recovered = wilson_interval(cell.n_recovered as usize, n_valid as usize);
