@@ -256,8 +256,8 @@ fn remove_worktree(root: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Held while a worktree is there. Given back when it is dropped or its process ends, however: a
-/// child that another thread has just forked shares the file, so closing it would not do.
+/// Held while a worktree is there. Given back when it is dropped or its process ends, however.
+/// Closing the file would not do: a child that another thread has just forked shares it.
 fn lock(target_dir: &Path) -> Result<Flock<File>> {
     let path = target_dir.join("gate-worktree.lock");
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;

@@ -23,7 +23,8 @@ const N_MEASURED: u32 = 1_000_000;
 /// How often that is done; the fastest counts.
 const MEASUREMENTS: usize = 3;
 /// A PING that took as long waited for a script: half of one. A healthy one takes a tenth of a
-/// millisecond, and one that is sent right after an answer meets the next script at its beginning.
+/// millisecond, and one that is sent right after an answer mostly meets the next script at its
+/// beginning.
 const LATE: Duration = Duration::from_millis(25);
 /// How long a PING waits: several scripts.
 const PATIENCE: Duration = Duration::from_secs(1);
