@@ -97,9 +97,18 @@ pub struct Calibration {
     /// What the database carries in each topology that is compared; empty where none is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub topologies: Vec<TopologyPoint>,
+    /// Bytes of PostgreSQL's answers for a request of the whole mix with the cache bypassed; `None`
+    /// where no variant has a network of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_bytes_per_request: Option<f64>,
 }
 
 impl Calibration {
+    /// Bytes per second of PostgreSQL's answers at C; `None` where they were not measured.
+    pub fn database_bytes_per_sec(&self) -> Option<f64> {
+        Some(self.database_bytes_per_request? * self.db_capacity_per_sec)
+    }
+
     /// How many instances C was measured with: the number at which the database carried most, the
     /// smallest of several.
     pub fn database_instances(&self) -> u32 {
@@ -183,6 +192,7 @@ mod tests {
             probe_per_sec: 205.0,
             control,
             topologies: Vec::new(),
+            database_bytes_per_request: None,
         };
         let several = [point(1, 150.0), point(2, 205.0), point(4, 205.0), point(8, 90.0)];
         assert_eq!(calibration(several.to_vec()).database_instances(), 2);

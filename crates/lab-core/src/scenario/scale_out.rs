@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::PerSec;
+use crate::units::{PerSec, Ratio};
 
 /// A service that is given more instances while Redis is gone. It starts with one; the others are
 /// started as processes during the fault. A variant without it has all of them from the start.
@@ -33,12 +33,38 @@ pub enum Registry {
     Redis,
 }
 
-/// The network between the service and PostgreSQL, where it is not the machine's own loopback.
+/// The network between the service and PostgreSQL, where it is not the machine's own loopback. All
+/// instances share it. Exactly one of the two is given.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// Bytes per second that all instances together can move in each direction.
-    pub database_bytes_per_sec: PerSec,
+    /// What it carries in each direction, as a share of what PostgreSQL's answers take at C, with the
+    /// cache bypassed. Above 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_ratio: Option<Ratio>,
+    /// The same in bytes per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_bytes_per_sec: Option<PerSec>,
+}
+
+impl Network {
+    /// Bytes per second in each direction, where PostgreSQL's answers take `at_capacity` at C. `None`
+    /// when it is a share and that is not known.
+    pub fn bytes_per_sec(&self, at_capacity: Option<f64>) -> Option<PerSec> {
+        let share = || PerSec::new(self.capacity_ratio?.get() * at_capacity?).ok();
+        self.database_bytes_per_sec.or_else(share)
+    }
+
+    /// **Errors**: neither or both are given, or a share of 0.
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        match (self.capacity_ratio.map(Ratio::get), self.database_bytes_per_sec) {
+            (Some(0.0), None) => Err("network.capacity_ratio must be above 0"),
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+            (Some(_), Some(_)) | (None, None) => {
+                Err("[network] needs exactly one of capacity_ratio and database_bytes_per_sec")
+            }
+        }
+    }
 }
 
 /// Instances that would come when Redis is back.
@@ -96,5 +122,26 @@ mod tests {
         assert!(error.contains("load_balancer") && error.contains("redis"), "{error}");
         let network = toml::from_str::<Network>("database_bytes_per_sec = 0").unwrap_err();
         assert!(network.to_string().contains("above 0"), "{network}");
+        for (text, part) in [
+            ("", "exactly one of"),
+            ("capacity_ratio = 0.5\ndatabase_bytes_per_sec = 9", "exactly one of"),
+            ("capacity_ratio = 0.0", "network.capacity_ratio must be above 0"),
+        ] {
+            let error = toml::from_str::<Network>(text).unwrap().validate().unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_of_what_the_database_answers_with_at_its_capacity() {
+        let width = |text, at_capacity| {
+            let network: Network = toml::from_str(text).unwrap();
+            network.validate().unwrap();
+            network.bytes_per_sec(at_capacity).map(PerSec::get)
+        };
+        let share = "capacity_ratio = 0.75";
+        assert_eq!(width(share, Some(2_000_000.0)), Some(1_500_000.0));
+        assert_eq!(width(share, None), None);
+        assert_eq!(width("database_bytes_per_sec = 5000", Some(2_000_000.0)), Some(5_000.0));
     }
 }

@@ -250,6 +250,14 @@ pub enum VariantError {
         /// The topology.
         topology: Topology,
     },
+    /// Its network has no width, or two.
+    #[error("scenarios/variants/{name}.toml: {reason}")]
+    Width {
+        /// The variant asked for.
+        name: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The settings parse and cannot work together.
     #[error("scenarios/variants/{name}.toml: {reason}")]
     Combination {
@@ -295,6 +303,9 @@ pub fn resolve_variant(
     let topology = chain.iter().find_map(|(_, file)| file.topology).unwrap_or_default();
     let scale_out = chain.iter().find_map(|(_, file)| file.scale_out);
     let network = chain.iter().find_map(|(_, file)| file.network);
+    if let Some(Err(reason)) = network.map(|it| it.validate()) {
+        return Err(VariantError::Width { name: name.into(), reason });
+    }
     let lay = |above: TopologySettings, (_, below): &(&str, &VariantFile)| {
         above.over(below.topology_settings)
     };
@@ -438,6 +449,7 @@ mod tests {
                 "narrow",
                 "base = \"none\"\ntopology = \"replica\"\n[network]\ndatabase_bytes_per_sec = 9",
             ),
+            ("unsaid", "base = \"none\"\n[network]"),
         ]);
         let seconds = Duration::from_secs;
         let tuned = resolve_variant("tuned", &files).unwrap();
@@ -457,6 +469,8 @@ mod tests {
         assert!(!written.contains("topology_settings") && !written.contains("least_fault_phase"));
         let error = resolve_variant("listed", &files).unwrap_err().to_string();
         assert!(error.contains("scale_out.registry") && error.contains("`sentinel`"), "{error}");
+        let error = resolve_variant("unsaid", &files).unwrap_err().to_string();
+        assert!(error.contains("unsaid.toml: [network] needs exactly one"), "{error}");
         let error = resolve_variant("narrow", &files).unwrap_err().to_string();
         assert!(error.contains("narrow.toml: [network]") && error.contains("`replica`"), "{error}");
         let error = resolve_variant("astray", &files).unwrap_err().to_string();

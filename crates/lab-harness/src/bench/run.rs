@@ -131,7 +131,10 @@ impl Run<'_> {
             return Ok(Record::read(folder.work())?.calibration);
         }
         let is_rate = self.selection.load != OfferedLoad::Factors;
-        let needed = self.selection.variants.iter().any(|it| needs_capacity(&it.settings));
+        let needs = |it: &ResolvedVariant| {
+            needs_capacity(&it.settings) || it.network.is_some_and(|it| it.capacity_ratio.is_some())
+        };
+        let needed = self.selection.variants.iter().any(needs);
         if is_rate && !needed {
             return Ok(None);
         }

@@ -129,6 +129,11 @@ impl Selection {
         let has_replica = self.variants.iter().any(|it| it.topology.has_database_replica());
         if has_replica { COMPARED.to_vec() } else { Vec::new() }
     }
+
+    /// Whether a variant reaches the database over a network of its own.
+    pub(crate) fn has_network(&self) -> bool {
+        self.variants.iter().any(|it| it.network.is_some())
+    }
 }
 
 /// What reading from a replica too is compared with.
@@ -216,6 +221,12 @@ mod tests {
         let selection = select(&["read-replica"]).unwrap();
         assert_eq!(selection.compared_topologies(), COMPARED);
         assert!(select(&[]).unwrap().compared_topologies().is_empty());
+    }
+
+    #[test]
+    fn a_network_is_one_of_the_selected_variants() {
+        assert!(select(&["scale-out"]).unwrap().has_network());
+        assert!(!select(&["scale-out", "--variant", "scale-out"]).unwrap().has_network());
     }
 
     #[test]

@@ -144,11 +144,15 @@ async fn start<'a>(
     };
     let servers = spec.variant.servers();
     let redis = session.stack.redis_location(servers.topology, spec.planned.fault);
-    let network = narrow(session, spec.variant.network).at_exit(ExitCode::Stack)?;
+    let network = narrow(session, spec.variant.network, spec.calibration.as_ref());
+    let network = network.at_exit(ExitCode::Stack)?;
     let usual = TargetConfig { redis, ..setup.config(session)? };
     let config = TargetConfig {
         registers: keeps_list_in_redis(spec.variant.scale_out),
-        database_url: network.as_ref().map_or_else(|| usual.database_url.clone(), target_url),
+        database_url: network.as_ref().map_or_else(
+            || usual.database_url.clone(),
+            |link| postgres::target_url(link.address()),
+        ),
         ..usual.clone()
     };
     let phases = spec.selection.campaign.lengths();
@@ -171,16 +175,21 @@ async fn start<'a>(
     Ok(Started { instances, load, plan, fault, network, admin, queries_before })
 }
 
-fn narrow(session: &Session, network: Option<Network>) -> Result<Option<NarrowLink>> {
+fn narrow(
+    session: &Session,
+    network: Option<Network>,
+    calibration: Option<&Calibration>,
+) -> Result<Option<NarrowLink>> {
     let lay = |it: Network| {
-        NarrowLink::start(session.stack.postgres_addr(), it.database_bytes_per_sec)
+        let at_capacity = calibration.and_then(Calibration::database_bytes_per_sec);
+        let width = it.bytes_per_sec(at_capacity).context(
+            "network.capacity_ratio needs the bytes of a request, which this run has not measured: \
+             start it anew",
+        )?;
+        NarrowLink::start(session.stack.postgres_addr(), width)
             .context("narrow the network to PostgreSQL")
     };
     network.map(lay).transpose()
-}
-
-fn target_url(link: &NarrowLink) -> String {
-    postgres::url(link.address(), postgres::TARGET, postgres::TARGET)
 }
 
 fn keeps_list_in_redis(scale_out: Option<ScaleOut>) -> bool {

@@ -299,7 +299,7 @@ impl Stack {
 
     /// How the service connects: role `storefront`, owner of the database of the same name.
     pub fn target_url(&self) -> String {
-        postgres::url(self.postgres_addr(), postgres::TARGET, postgres::TARGET)
+        postgres::target_url(self.postgres_addr())
     }
 
     /// How the lab connects to the replica; `None` while it is down.
@@ -310,7 +310,7 @@ impl Stack {
 
     /// How the service reads from the replica in a trial on `topology`; `None` where that has none.
     pub fn replica_target_url(&self, topology: Topology) -> Option<String> {
-        let url = || postgres::url(self.replica.address(), postgres::TARGET, postgres::TARGET);
+        let url = || postgres::target_url(self.replica.address());
         topology.has_database_replica().then(url)
     }
 

@@ -136,6 +136,11 @@ pub fn url(address: SocketAddr, role: &str, database: &str) -> String {
     format!("postgresql://{role}@{address}/{database}")
 }
 
+/// How the service connects to a server at `address`.
+pub fn target_url(address: SocketAddr) -> String {
+    url(address, TARGET, TARGET)
+}
+
 /// Whether the server answers a query. **Errors**: what it said instead.
 pub async fn select_one(address: SocketAddr) -> Result<(), String> {
     let ask = async { connect(address, "postgres").await?.simple_query("SELECT 1").await };

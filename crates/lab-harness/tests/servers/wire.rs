@@ -149,13 +149,15 @@ async fn what_postgres_says_comes_whole_through_a_narrow_link_and_no_faster_than
     for (bytes_per_sec, least_s) in [(1e9, 0.0), (400_000.0, 0.95)] {
         let width = PerSec::new(bytes_per_sec).unwrap();
         let link = NarrowLink::start(stack.postgres_addr(), width).unwrap();
-        let url = postgres::url(link.address(), postgres::TARGET, postgres::TARGET);
+        let url = postgres::target_url(link.address());
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         let connection = tokio::spawn(connection);
         let asked_at = MonotonicNs::now();
         let row = client.query_one("SELECT repeat('x', 400000)", &[]).await.unwrap();
         let took_s = MonotonicNs::now().since(asked_at) as f64 / 1e9;
         assert_eq!(row.get::<_, String>(0), "x".repeat(400_000));
+        let n_bytes = link.n_bytes_to_clients();
+        assert!((400_000..410_000).contains(&n_bytes), "{n_bytes} bytes were counted");
         assert!(least_s <= took_s, "{took_s} s at {bytes_per_sec} bytes/s");
         drop(client);
         connection.await.unwrap().unwrap();

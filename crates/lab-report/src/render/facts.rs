@@ -77,6 +77,7 @@ pub(super) fn machine(view: &CampaignView) -> Vec<(&'static str, String)> {
             by_topology(&calibration.topologies),
         ));
     }
+    facts.extend(answers(view).map(|it| ("answers of the database", it)));
     if !calibration.control.is_empty() {
         facts.push(("capacity by instances, requests/s", by_instances(&calibration.control)));
     }
@@ -94,6 +95,16 @@ fn proxy(view: &CampaignView) -> Option<String> {
          without (of {n_without})",
         ms(p50_with_us),
         ms(p50_without_us)
+    ))
+}
+
+/// What a network of capacity ratio 1 carries, where a variant has one of its own.
+fn answers(view: &CampaignView) -> Option<String> {
+    let calibration = view.run.calibration.as_ref()?;
+    Some(format!(
+        "{} KB for a request with the cache bypassed, so {} MB/s at C: a network of `capacity_ratio` 1",
+        numbers::three_digits(calibration.database_bytes_per_request? / 1e3),
+        numbers::three_digits(calibration.database_bytes_per_sec()? / 1e6),
     ))
 }
 

@@ -75,7 +75,10 @@ mod tests {
     #[test]
     fn what_a_variant_runs_on_stands_beside_its_settings() {
         let base = variant("page_query = \"optimized\"");
-        let network = Some(Network { database_bytes_per_sec: PerSec::new(300_000.0).unwrap() });
+        let network = Some(Network {
+            capacity_ratio: None,
+            database_bytes_per_sec: PerSec::new(300_000.0).ok(),
+        });
         let variant = ResolvedVariant { topology: Topology::Sentinel, network, ..base };
         assert_eq!(
             own_settings(&variant).unwrap(),

@@ -202,6 +202,7 @@ fn calibration() -> Calibration {
         probe_per_sec: 415.0,
         control: Vec::new(),
         topologies: Vec::new(),
+        database_bytes_per_request: None,
     }
 }
 

@@ -16,15 +16,17 @@ use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::{Calibration, ControlPoint, TopologyPoint},
     load_plan::Arrivals,
+    outcome::Outcome,
     sample::{self, RequestSample},
     scenario::{ResolvedVariant, Servers, Topology},
     settings::{CacheMode, Settings},
+    target::TargetConfig,
     units::{PerSec, Ratio},
 };
 
 use self::{
     estimate::{Bottleneck, drifted, is_sustained, throughput_per_sec},
-    store::Store,
+    store::{Compared, Store},
 };
 use super::{
     instances::Instances,
@@ -35,7 +37,7 @@ use super::{
     session::Session,
     target::TargetSetup,
 };
-use crate::machine::cpu_time::tree_cpu_seconds;
+use crate::{machine::cpu_time::tree_cpu_seconds, stack::postgres, wire::NarrowLink};
 
 /// Users of a saturating burst: twice the usual pool, so that the pool is never idle and the wait
 /// for it stays far below any timeout.
@@ -59,6 +61,11 @@ const STEP_DOWN: f64 = 0.93;
 const STEPS_MAX: u32 = 5;
 /// Far above any capacity of one core.
 const BURST_RATE_MAX: f64 = 50_000.0;
+/// Load under which the bytes of the database's answers are counted, as a share of C: all of it is
+/// answered, and the link, which wakes up once in a millisecond, need not keep up with more.
+const COUNTED_LOAD: f64 = 0.5;
+/// Bytes per second of a link that only counts: far above what any database of one core says.
+const WIDE: f64 = 1e9;
 /// Warm capacity must be at least this multiple of the offered rate.
 pub(crate) const WARM_RESERVE: f64 = 1.4;
 
@@ -86,7 +93,11 @@ pub(crate) async fn calibrate(
     std::fs::create_dir_all(folder.join("raw")).context("create the calibration folder")?;
     let bench = Bench { session, selection, base: &base.settings, folder: &folder };
     let numbers = selection.numbers_of_instances();
-    let compared = (numbers.as_slice(), selection.compared_topologies());
+    let compared = Compared {
+        numbers_of_instances: &numbers,
+        topologies: selection.compared_topologies(),
+        has_network: selection.has_network(),
+    };
     let store = Store::open(&session.environment, &selection.campaign, compared, &base.settings);
     if !recalibrate && let Some(known) = store.load() {
         let n_instances = known.database_instances();
@@ -117,10 +128,14 @@ pub(crate) fn check_reserve(calibration: &Calibration, rate_max: f64) -> Result<
 }
 
 fn shown(calibration: &Calibration) -> String {
-    format!(
+    let capacities = format!(
         "the database carries {:.0} requests/s without the cache (C), the whole stack {:.0}/s with it",
         calibration.db_capacity_per_sec, calibration.warm_capacity_per_sec
-    )
+    );
+    match calibration.database_bytes_per_request {
+        Some(n_bytes) => format!("{capacities}; the database answers with {n_bytes:.0} bytes each"),
+        None => capacities,
+    }
 }
 
 /// A stack with a service to be measured.
@@ -141,6 +156,8 @@ struct Shot {
     length: Duration,
     /// What settings that depend on the load are told.
     rate_per_sec: f64,
+    /// Where PostgreSQL is reached, when not directly.
+    database: Option<String>,
 }
 
 /// What a saturating burst showed.
@@ -185,12 +202,18 @@ impl Bench<'_> {
         }
         let probe_per_sec = probe.throughput_per_sec;
         let topologies = self.compare_topologies((n_best, probe_per_sec), progress).await?;
+        let database_bytes_per_request = if self.selection.has_network() {
+            Some(self.bytes_per_request(n_best, db_capacity_per_sec).await?)
+        } else {
+            None
+        };
         Ok(Calibration {
             db_capacity_per_sec,
             warm_capacity_per_sec,
             probe_per_sec,
             control,
             topologies,
+            database_bytes_per_request,
         })
     }
 
@@ -237,6 +260,7 @@ impl Bench<'_> {
             users: NonZeroU32::new(users).context("there is an instance at least")?,
             length: BURST,
             rate_per_sec: BURST_RATE_MAX,
+            database: None,
         };
         let (samples, bottleneck) = self.observe(&shot).await?;
         let throughput_per_sec = throughput_per_sec(&samples, BURST_SETTLE, BURST);
@@ -245,26 +269,47 @@ impl Bench<'_> {
 
     /// Lowers `rate` until one of its open-loop runs sustains it.
     async fn confirm(&self, n_instances: u32, mut rate: f64) -> Result<f64> {
-        let campaign = &self.selection.campaign;
         for _ in 0..STEPS_MAX {
-            let shot = Shot {
-                cache: CacheMode::Bypass,
-                topology: Topology::Single,
-                n_instances,
-                arrivals: Arrivals::Poisson { rate: PerSec::new(rate)? },
-                users: load::users_for(rate, campaign.give_up_after()),
-                length: CONFIRM,
-                rate_per_sec: rate,
-            };
+            let shot = self.open_loop(n_instances, rate)?;
             for _ in 0..TRIES {
                 let (samples, _) = self.observe(&shot).await?;
-                if is_sustained(&samples, campaign.slo.deadline) {
+                if is_sustained(&samples, self.selection.campaign.slo.deadline) {
                     return Ok(rate);
                 }
             }
             rate *= STEP_DOWN;
         }
         bail!("calibration: the database sustains no steady rate on this machine; is it busy?")
+    }
+
+    /// Bytes of the database's answers for each request, with the cache bypassed, on the way that the
+    /// variants with a network have too.
+    async fn bytes_per_request(&self, n_instances: u32, db_capacity_per_sec: f64) -> Result<f64> {
+        let link = NarrowLink::start(self.session.stack.postgres_addr(), PerSec::new(WIDE)?)?;
+        let shot = Shot {
+            database: Some(postgres::target_url(link.address())),
+            ..self.open_loop(n_instances, COUNTED_LOAD * db_capacity_per_sec)?
+        };
+        let (samples, _) = self.observe(&shot).await?;
+        let n_answered = samples.iter().filter(|it| it.outcome == Outcome::Success).count();
+        if n_answered == 0 {
+            bail!("calibration: no request was answered over the link whose bytes are counted");
+        }
+        Ok(link.n_bytes_to_clients() as f64 / n_answered as f64)
+    }
+
+    /// A run at `rate` with the cache bypassed.
+    fn open_loop(&self, n_instances: u32, rate: f64) -> Result<Shot> {
+        Ok(Shot {
+            cache: CacheMode::Bypass,
+            topology: Topology::Single,
+            n_instances,
+            arrivals: Arrivals::Poisson { rate: PerSec::new(rate)? },
+            users: load::users_for(rate, self.selection.campaign.give_up_after()),
+            length: CONFIRM,
+            rate_per_sec: rate,
+            database: None,
+        })
     }
 
     async fn observe(&self, shot: &Shot) -> Result<(Vec<RequestSample>, Bottleneck)> {
@@ -277,9 +322,11 @@ impl Bench<'_> {
             arrival_rate_per_sec: shot.rate_per_sec,
             seed: campaign.seed,
         };
-        let config = setup.config(self.session)?;
+        let usual = setup.config(self.session)?;
         let servers = Servers { topology: shot.topology, ..Servers::default() };
-        self.session.reset(servers, &config, self.folder).await?;
+        self.session.reset(servers, &usual, self.folder).await?;
+        let database_url = shot.database.clone().unwrap_or_else(|| usual.database_url.clone());
+        let config = TargetConfig { database_url, ..usual };
         let instances =
             Instances::start(self.session, &config, self.folder, shot.n_instances).await?;
         let arrivals = (shot.arrivals, shot.users, shot.length);

@@ -15,6 +15,17 @@ use lab_core::{
 
 use crate::bench::results::{read_json, write_json};
 
+/// What is compared, of which there may be nothing.
+#[derive(Debug)]
+pub(crate) struct Compared<'a> {
+    /// Numbers of instances.
+    pub(crate) numbers_of_instances: &'a [u32],
+    /// Topologies whose databases are compared.
+    pub(crate) topologies: Vec<Topology>,
+    /// Whether a variant has a network of its own to the database.
+    pub(crate) has_network: bool,
+}
+
 /// Where the capacities of one machine, stack and campaign are kept.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -24,22 +35,23 @@ pub(crate) struct Store {
 impl Store {
     /// The place for these. Anything that moves the capacity is part of the key: the machine, the
     /// backend and versions of the servers, the data set, the mix, the cache, the base's settings.
-    /// So is what is compared: numbers of instances, and topologies, of which there may be none.
+    /// So is what is compared.
     pub(crate) fn open(
         environment: &Environment,
         campaign: &Campaign,
-        (numbers_of_instances, topologies): (&[u32], Vec<Topology>),
+        compared: Compared<'_>,
         base: &Settings,
     ) -> Self {
         let mut key = serde_json::to_string(&(
             (&environment.host, &environment.backend, &environment.versions),
             (&environment.cpu_sets, &campaign.catalogue, &campaign.mix, &campaign.cache),
             (campaign.zipf_exponent, &campaign.database, &campaign.service, &campaign.slo),
-            (base, numbers_of_instances),
+            (base, compared.numbers_of_instances),
         ))
         .expect("these types encode");
-        // Capacities that were kept before topologies were compared keep their place.
-        key.extend(topologies.into_iter().map(Topology::name));
+        // Capacities that were kept before these were compared keep their place.
+        key.extend(compared.topologies.into_iter().map(Topology::name));
+        key.extend(compared.has_network.then_some("network"));
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         let file = format!("capacity-{:016x}.json", hasher.finish());
