@@ -63,7 +63,7 @@ fn against(args: &[OsString]) -> Option<&OsStr> {
     let is_flag = |it: &OsStr, flag: &str| {
         it == flag || it.to_str().is_some_and(|it| it.starts_with(&format!("{flag}=")))
     };
-    if args.iter().any(|it| is_flag(it, "--baseline") || is_flag(it, "--identical-code")) {
+    if args.iter().any(|it| is_flag(it, "--baseline") || is_flag(it, "--known")) {
         return None;
     }
     let place = args.iter().position(|it| is_flag(it, "--against"))?;
@@ -80,6 +80,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::{path::Path, process::Command};
+
     use super::*;
 
     fn found(args: &[&str]) -> Option<String> {
@@ -97,7 +99,19 @@ mod tests {
     fn what_the_lab_refuses_or_does_alone_is_left_to_it() {
         assert_eq!(found(&["--baseline", "summary.json"]), None);
         assert_eq!(found(&["--against", "main", "--baseline=x"]), None);
-        assert_eq!(found(&["--identical-code", "a,b"]), None);
+        assert_eq!(found(&["--known", "breaker-off"]), None);
         assert_eq!(found(&["--against"]), None, "without a value");
+    }
+
+    // What the power of the gate is measured with must not rot while the service changes.
+    #[test]
+    fn the_known_changes_apply_to_the_service_as_it_is() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for patch in ["docs/gate/slower-pages.patch", "docs/gate/breaker-off.patch"] {
+            let mut apply = Command::new("git");
+            apply.args(["apply", "--check", patch]).current_dir(&root);
+            let output = apply.output().unwrap();
+            assert!(output.status.success(), "{patch}: {output:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Generated parts of documents: the results that README.md and README.ko.md open with, and the
-//! whole of docs/playbook.md.
+//! Generated parts of documents: the results that README.md and README.ko.md open with, how often the
+//! gate is wrong in docs/gate.md, and the whole of docs/playbook.md.
 //!
 //! No number in README is typed by hand: the block between the markers comes from
 //! `results/redis-outage/summary.json` through `lab-report readme-table`, and the pictures are the
@@ -15,6 +15,8 @@ use crate::lab::Lab;
 const CAMPAIGN: &str = "results/redis-outage";
 /// The page that is generated as a whole.
 const PLAYBOOK: &str = "docs/playbook.md";
+/// The page that says how often the gate is wrong.
+const GATE: &str = "docs/gate.md";
 const BEGIN: &str = "<!-- results:begin (cargo xtask gen) -->\n";
 const END: &str = "<!-- results:end -->";
 
@@ -63,6 +65,8 @@ pub(crate) fn run(lab: &Lab<'_>, generated: Generated) -> Result<()> {
         let block = block(document, table.as_deref(), &pictures);
         update(&root.join(document.path), &block, generated)?;
     }
+    let gates = format!("{}\n", lab.known_gates()?.trim_end());
+    update(&root.join(GATE), &gates, generated)?;
     let campaigns = lab.workspace.campaigns_with_results();
     if campaigns.is_empty() {
         return Ok(());

@@ -134,6 +134,12 @@ impl<'a> Lab<'a> {
         Self::said(command.arg("playbook").args(campaigns))
     }
 
+    /// What gates said of known changes.
+    pub(crate) fn known_gates(&self) -> Result<String> {
+        let mut command = self.tool(Tool::Report);
+        Self::said(command.arg("known-table").arg(&self.workspace.root))
+    }
+
     /// What `command` prints. **Errors**: it fails; in its own words.
     fn said(command: &mut Command) -> Result<String> {
         let output = command.output().with_context(|| format!("start {command:?}"))?;

@@ -8,6 +8,7 @@ use std::{
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use lab_core::{
+    artifact::gate::KnownChange,
     scenario::Profile,
     units::{LoadFactor, PerSec, Ratio},
 };
@@ -109,17 +110,19 @@ pub enum BackendArg {
 }
 
 /// What a gate may judge by instead of another version; flags about that version go with neither.
-const NOT_AGAINST: [&str; 2] = ["baseline", "identical_code"];
+const NOT_AGAINST: [&str; 2] = ["baseline", "known"];
+/// What a gate may judge by, but for a known change.
+const BUT_KNOWN: [&str; 2] = ["baseline", "against"];
 
 /// `gate`: what to judge, and by what.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("by").required(true).args(["baseline", "against", "identical_code"])))]
+#[command(group(ArgGroup::new("by").required(true).args(["baseline", "against", "known"])))]
 pub struct GateArgs {
     /// The stored result: a summary.json, or the folder of a campaign.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// The result to judge, in the same form; without it, the baseline's cells are run again.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "identical_code"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["against", "known"])]
     pub result: Option<PathBuf>,
     /// The version to compare with, in pairs of trials: a git reference.
     #[arg(long, value_name = "REF")]
@@ -160,12 +163,14 @@ pub struct GateArgs {
     /// Print what would be compared and how long that takes, and run nothing.
     #[arg(long, conflicts_with_all = NOT_AGAINST)]
     pub plan: bool,
-    /// Say how often the gate gave a false alarm: folders of comparisons of identical code,
-    /// comma-separated.
-    #[arg(long, value_delimiter = ',', value_name = "DIR,DIR")]
-    pub identical_code: Vec<PathBuf>,
-    /// Keep that in the repository, where later gates show it.
-    #[arg(long, conflicts_with_all = ["baseline", "against"])]
+    /// Say what gates said of a change that is known: how often the gate is wrong.
+    #[arg(long, value_name = "CHANGE", value_parser = KnownChange::ALL.map(KnownChange::name))]
+    pub known: Option<String>,
+    /// Folders of those comparisons, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "DIR,DIR", conflicts_with_all = BUT_KNOWN)]
+    pub comparisons: Vec<PathBuf>,
+    /// Add them to the record in the repository, which later gates show.
+    #[arg(long, conflicts_with_all = BUT_KNOWN)]
     pub record: bool,
     /// How to write it: text, markdown, json or github.
     #[arg(long, default_value = "text", value_parser = ["text", "markdown", "json", "github"])]
@@ -185,18 +190,19 @@ pub enum GateBy<'a> {
     Baseline(&'a Path),
     /// Another version of the service.
     Version(&'a str),
-    /// Nothing: earlier comparisons of identical code say how good the gate is.
-    IdenticalCode(&'a [PathBuf]),
+    /// Nothing: earlier comparisons of a known change say how good the gate is.
+    Known(KnownChange),
 }
 
 impl GateArgs {
     /// Which of the three was asked for. **Errors**: none, which the command line refuses already.
     pub fn by(&self) -> anyhow::Result<GateBy<'_>> {
-        match (&self.baseline, &self.against, self.identical_code.as_slice()) {
+        let known = self.known.as_deref().and_then(KnownChange::from_name);
+        match (&self.baseline, &self.against, known) {
             (Some(baseline), ..) => Ok(GateBy::Baseline(baseline)),
             (_, Some(reference), _) => Ok(GateBy::Version(reference)),
-            (.., []) => anyhow::bail!("give --baseline, --against or --identical-code"),
-            (.., comparisons) => Ok(GateBy::IdenticalCode(comparisons)),
+            (.., Some(change)) => Ok(GateBy::Known(change)),
+            (None, None, None) => anyhow::bail!("give --baseline, --against or --known"),
         }
     }
 }
@@ -267,14 +273,16 @@ mod tests {
         };
         assert_eq!(by(&["--baseline", "b.json"]), "Baseline(\"b.json\")");
         assert_eq!(by(&["--against", "main"]), "Version(\"main\")");
-        assert_eq!(by(&["--identical-code", "a,b"]), "IdenticalCode([\"a\", \"b\"])");
+        assert_eq!(by(&["--known", "slower-pages", "--comparisons", "a,b"]), "Known(SlowerPages)");
         for (args, part) in [
-            (&[][..], "--baseline <FILE>|--against <REF>|--identical-code <DIR,DIR>"),
+            (&[][..], "--baseline <FILE>|--against <REF>|--known <CHANGE>"),
             (&["--baseline", "b", "--against", "main"], "cannot be used with"),
-            (&["--against", "main", "--identical-code", "a"], "cannot be used with"),
+            (&["--against", "main", "--known", "breaker-off"], "cannot be used with"),
+            (&["--known", "faster-pages"], "identical-code, slower-pages, breaker-off"),
+            (&["--against", "main", "--comparisons", "a"], "--comparisons"),
             (&["--against", "main", "--result", "r"], "--result"),
             (&["--baseline", "b", "--rate", "9"], "--rate"),
-            (&["--identical-code", "a", "--all-pairs"], "--all-pairs"),
+            (&["--known", "identical-code", "--all-pairs"], "--all-pairs"),
             (&["--baseline", "b", "--record"], "--record"),
         ] {
             let error = by(args);

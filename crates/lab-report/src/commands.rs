@@ -7,7 +7,7 @@ use std::{
 
 use lab_core::{
     artifact::{
-        gate::{GateJudgement, GatePairs, IdenticalCode, JUDGEMENT_FILE, PAIRS_FILE},
+        gate::{GateJudgement, GatePairs, JUDGEMENT_FILE, KnownChange, KnownGates, PAIRS_FILE},
         summary, timeline,
         verdict::{self, PerPhase, TrialVerdict},
     },
@@ -21,7 +21,7 @@ use crate::{
         histograms::{self, Distribution, PhaseHistograms, empty_histogram},
         paired::{
             judge::judge,
-            resample::{ResampleError, identical_code},
+            resample::{ResampleError, known_gates},
         },
         summary::{TrialResult, summarise},
         trial::analyse,
@@ -30,7 +30,7 @@ use crate::{
     load::{
         campaign_files::{CommittedTrial, read_run, read_trials, write_report},
         files::{compact_json, pretty_json, write_whole},
-        gate_files::{read_gate, read_pairs},
+        gate_files::{read_gate, read_known, read_pairs},
         trial_files::TrialRecord,
     },
     render::{CampaignView, CellView, RenderError, paired_files, render_campaign},
@@ -45,7 +45,7 @@ pub enum ReportError {
     /// A page or a plot cannot be drawn.
     #[error(transparent)]
     Render(#[from] RenderError),
-    /// Comparisons of identical code cannot be put together.
+    /// Comparisons of a known change cannot be put together.
     #[error(transparent)]
     Resample(#[from] ResampleError),
 }
@@ -137,7 +137,7 @@ pub fn report_files(view: &CampaignView) -> Result<BTreeMap<PathBuf, Vec<u8>>, R
 /// **Errors**: a file that cannot be read or written, a plot that cannot be drawn.
 pub fn judge_pairs(
     folder: &Path,
-    identical: Option<&IdenticalCode>,
+    identical: Option<&KnownGates>,
 ) -> Result<(GatePairs, GateJudgement), ReportError> {
     let pairs = read_gate(folder)?;
     let judgement = judge(&pairs);
@@ -148,20 +148,50 @@ pub fn judge_pairs(
     Ok((pairs, judgement))
 }
 
-/// What gates on identical code said, from the `pairs.json` or folder of each, and what `n_gates`
-/// made up from their pairs say; written to `record` where there is one.
+/// What gates on `change` said: those of `record`, where it stands, and those in `paths`, the
+/// `pairs.json` or folder of each; and what `n_gates` made up from their pairs say. A comparison that
+/// is given again counts once.
 ///
-/// **Errors**: a file that cannot be read or written, or comparisons that are not of identical code
-/// or not alike.
-pub fn record_identical_code(
+/// **Errors**: a file that cannot be read, no pair, a record of another change, or comparisons that
+/// are not of `change` or not alike.
+pub fn add_known_gates(
+    change: KnownChange,
+    record: &Path,
     paths: &[PathBuf],
     (n_gates, seed): (u32, Seed),
-    record: Option<&Path>,
-) -> Result<IdenticalCode, ReportError> {
-    let files: Vec<GatePairs> = paths.iter().map(|it| read_pairs(it)).collect::<Result<_, _>>()?;
-    let seen = identical_code(&files, n_gates, seed)?;
-    if let Some(path) = record {
-        write_whole(path, &pretty_json(&seen))?;
+) -> Result<KnownGates, ReportError> {
+    let new: Vec<GatePairs> = paths.iter().map(|it| read_pairs(it)).collect::<Result<_, _>>()?;
+    let before = read_known(record)?.map_or_else(Vec::new, |it| it.comparisons);
+    let is_new = |it: &GatePairs| new.iter().any(|new| is_same_run(new, it));
+    let mut comparisons: Vec<GatePairs> = before.into_iter().filter(|it| !is_new(it)).collect();
+    comparisons.extend(new);
+    Ok(known_gates(change, comparisons, (n_gates, seed))?)
+}
+
+/// A machine runs one comparison at a time.
+fn is_same_run(one: &GatePairs, other: &GatePairs) -> bool {
+    one.subject.started_at == other.subject.started_at && one.subject.host == other.subject.host
+}
+
+/// The records in `paths`, each proved to follow from the pairs that it holds. A missing one is left
+/// out.
+///
+/// **Errors**: a file that cannot be read, or a record that was edited by hand.
+pub fn prove_known_gates(paths: &[PathBuf]) -> Result<Vec<KnownGates>, ReportError> {
+    let mut records = Vec::new();
+    for path in paths {
+        let Some(record) = read_known(path)? else { continue };
+        let n_gates = record.resampled.first().map_or(0, |it| it.n_gates);
+        let comparisons = record.comparisons.clone();
+        if known_gates(record.change, comparisons, (n_gates, record.seed))? != record {
+            return Err(ArtifactError::DoesNotAddUp {
+                path: path.clone(),
+                cell: record.change.name().into(),
+                what: "its gates do not follow from its pairs".into(),
+            }
+            .into());
+        }
+        records.push(record);
     }
-    Ok(seen)
+    Ok(records)
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lab_core::{
     artifact::{
-        gate::GateVerdict,
+        gate::{GateVerdict, KnownChange},
         summary::{self, Summary},
     },
     seed::Seed,
@@ -17,18 +17,18 @@ use lab_core::{
 use lab_report::{
     analysis::gate::{Judgement, judge},
     commands::{
-        Completeness, analyse_trial, judge_pairs, record_identical_code, report_files,
+        Completeness, add_known_gates, analyse_trial, judge_pairs, prove_known_gates, report_files,
         verdict_line, view_campaign,
     },
     load::{
         campaign_files::{first_difference, write_report},
-        files::read_json,
-        gate_files::read_identical,
+        files::{pretty_json, read_json, write_whole},
+        gate_files::read_known,
         summary_file::read_summary,
     },
     render::{
-        CampaignView, GateFormat, gate_report, identical_code_report, paired_report, playbook,
-        readme_table, terminal_table,
+        CampaignView, GateFormat, gate_report, known_gates_report, known_gates_table,
+        paired_report, playbook, readme_table, terminal_table,
     },
 };
 
@@ -99,11 +99,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Say how often gates on identical code gave a false alarm: those that were run, and others made
-    /// up from their pairs
-    IdenticalCode {
+    /// Say what gates said of a change that is known: those that were run, and others made up from
+    /// their pairs
+    Known {
+        /// What differs between the versions
+        #[arg(value_parser = KnownChange::ALL.map(KnownChange::name))]
+        change: String,
         /// The pairs.json, or the folder, of each comparison
-        #[arg(required = true)]
         comparisons: Vec<PathBuf>,
         /// How many gates to make up
         #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -111,9 +113,18 @@ enum Command {
         /// Seed of the gates that are made up
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
-        /// Where to write the record
+        /// The record that they are put together with
         #[arg(long, value_name = "FILE")]
-        record: Option<PathBuf>,
+        record: PathBuf,
+        /// Write that record anew
+        #[arg(long)]
+        write: bool,
+    },
+    /// Prove that the records of gates on known changes follow from the pairs that they hold, and
+    /// print them as Markdown
+    KnownTable {
+        /// Root of the repository
+        root: PathBuf,
     },
     /// Print what the results say of each row of the strategy, as Markdown
     Playbook {
@@ -180,10 +191,17 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Pairs { folder, identical, format } => {
             return pairs(&folder, identical.as_deref(), format);
         }
-        Command::IdenticalCode { comparisons, gates, seed, record } => {
-            let made_up = (gates, Seed(seed));
-            let seen = record_identical_code(&comparisons, made_up, record.as_deref())?;
-            print!("{}", identical_code_report(&seen));
+        Command::Known { change, comparisons, gates, seed, record, write } => {
+            let change = KnownChange::from_name(&change).context("the parser knows the names")?;
+            let seen = add_known_gates(change, &record, &comparisons, (gates, Seed(seed)))?;
+            if write {
+                write_whole(&record, &pretty_json(&seen))?;
+            }
+            print!("{}", known_gates_report(&seen));
+        }
+        Command::KnownTable { root } => {
+            let records = KnownChange::ALL.map(|it| root.join(it.record_file()));
+            println!("{}", known_gates_table(&prove_known_gates(&records)?));
         }
         Command::Playbook { folders } => {
             let view = |it: &PathBuf| view_campaign(it, Completeness::AsRecorded);
@@ -219,7 +237,7 @@ fn gate(baseline: &Path, result: &Path, format: Format) -> Result<ExitCode> {
 
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 fn pairs(folder: &Path, identical: Option<&Path>, format: Format) -> Result<ExitCode> {
-    let record = identical.map(read_identical).transpose()?.flatten();
+    let record = identical.map(read_known).transpose()?.flatten();
     let (pairs, judgement) = judge_pairs(folder, record.as_ref())?;
     print!("{}", paired_report(&pairs, &judgement, record.as_ref(), format.into()));
     Ok(match judgement.verdict {

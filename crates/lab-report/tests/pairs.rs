@@ -11,7 +11,7 @@ use std::{
 use lab_core::{
     artifact::{
         gate::{
-            GateJudgement, GatePairs, GateRun, GateSubject, GateVerdict, IdenticalCode, RUN_SCHEMA,
+            GateJudgement, GatePairs, GateRun, GateSubject, GateVerdict, KnownGates, RUN_SCHEMA,
             RanPair, Side, Version,
         },
         manifest::Host,
@@ -73,7 +73,8 @@ fn comparison(folder: &Path, n_pairs: u32, times: u64) {
             os: "none".into(),
             kernel: "none".into(),
         },
-        started_at: "2026-11-27T06:00:00Z".into(),
+        // What tells one comparison from another.
+        started_at: folder.display().to_string(),
     };
     let mut pairs = Vec::new();
     for pair in 0..n_pairs {
@@ -154,14 +155,42 @@ fn a_record_of_identical_code_is_what_the_next_gate_shows() {
         lab_report(&["pairs"], &[folder]);
     }
     let record = scratch.path().join("record.json");
-    let flags = ["identical-code", "--gates", "50", "--record", record.to_str().unwrap()];
-    let output = lab_report(&flags, &[&one, &two]);
-    assert!(output.status.success(), "{output:?}");
-    let seen: IdenticalCode = read(&record);
+    let flags =
+        ["known", "identical-code", "--gates=50", "--write", "--record", record.to_str().unwrap()];
+    // One after the other, and one of them again: a record grows, and counts nothing twice.
+    for folders in [&[&one][..], &[&two], &[&one, &two]] {
+        let folders: Vec<&Path> = folders.iter().map(|it| it.as_path()).collect();
+        let output = lab_report(&flags, &folders);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let seen: KnownGates = read(&record);
     assert_eq!((seen.gates.len(), seen.n_pairs, seen.resampled[0].n_gates), (2, 16, 50));
     assert_eq!(seen.resampled[0].n_regression, 0, "all pairs are equal");
     let output = lab_report(&["pairs", "--identical", record.to_str().unwrap()], &[&one]);
     let said = String::from_utf8_lossy(&output.stdout);
     let line = "false alarms on identical code: 0 of 2 gates that were run, 0 of 50 made up from their 16 pairs";
     assert!(said.contains(line), "{said}");
+}
+
+#[test]
+fn a_record_that_was_edited_by_hand_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("one");
+    comparison(&folder, 8, 1);
+    lab_report(&["pairs"], &[&folder]);
+    let record = scratch.path().join("results/gate-identical-code.json");
+    fs::create_dir(record.parent().unwrap()).unwrap();
+    let flags =
+        ["known", "identical-code", "--gates=50", "--write", "--record", record.to_str().unwrap()];
+    lab_report(&flags, &[&folder]);
+    let output = lab_report(&["known-table"], &[scratch.path()]);
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(table.contains("| identical code | 1 | 0 | 1 | 0 | 8 | 8 |"), "{output:?}");
+    let mut seen: KnownGates = read(&record);
+    seen.gates[0].verdict = GateVerdict::Inconclusive;
+    write(&record, &seen);
+    let output = lab_report(&["known-table"], &[scratch.path()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("its gates do not follow from its pairs"), "{said}");
 }

@@ -29,10 +29,53 @@ pub const PAIRS_FILE: &str = "pairs.json";
 pub const JUDGEMENT_SCHEMA: &str = "outage-lab/gate-judgement/1";
 /// The file's name, below the folder of the comparison.
 pub const JUDGEMENT_FILE: &str = "judgement.json";
-/// Version of the schema of the record of gates on identical code.
-pub const IDENTICAL_SCHEMA: &str = "outage-lab/gate-identical-code/1";
-/// Where that record is committed, from the root of the repository.
-pub const IDENTICAL_FILE: &str = "results/gate-identical-code.json";
+/// Version of the schema of a record of gates on a known change.
+pub const KNOWN_SCHEMA: &str = "outage-lab/known-gates/1";
+
+/// What differs between two versions of the service where that is known beforehand. Gates on them
+/// say how often the gate is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KnownChange {
+    /// Nothing: *regression* is a false alarm.
+    IdenticalCode,
+    /// Every product page of the head takes a fifth longer (`docs/gate/slower-pages.patch`).
+    SlowerPages,
+    /// The head's circuit breaker is off (`docs/gate/breaker-off.patch`).
+    BreakerOff,
+}
+
+impl KnownChange {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::IdenticalCode, Self::SlowerPages, Self::BreakerOff];
+
+    /// The name used in artifacts and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IdenticalCode => "identical-code",
+            Self::SlowerPages => "slower-pages",
+            Self::BreakerOff => "breaker-off",
+        }
+    }
+
+    /// The change of that name; `None` for an unknown one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
+    /// Where its record is committed, from the root of the repository.
+    pub fn record_file(self) -> String {
+        format!("results/gate-{}.json", self.name())
+    }
+
+    /// What a gate should say of it.
+    pub fn expected(self) -> GateVerdict {
+        match self {
+            Self::IdenticalCode => GateVerdict::Pass,
+            Self::SlowerPages | Self::BreakerOff => GateVerdict::Regression,
+        }
+    }
+}
 
 /// One of the two versions of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -301,44 +344,48 @@ pub struct JudgedFigure {
     pub verdict: GateVerdict,
 }
 
-/// The record of gates on identical code: how often they gave a false alarm.
+/// The record of gates on a known change: how often they were right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct IdenticalCode {
-    /// [`IDENTICAL_SCHEMA`].
+pub struct KnownGates {
+    /// [`KNOWN_SCHEMA`].
     pub schema: String,
+    /// What differs between the versions.
+    pub change: KnownChange,
     /// What was judged, and how.
     pub gate: GateSpec,
-    /// The machine.
-    pub host: Host,
-    /// The comparisons that were run, and what each said.
-    pub gates: Vec<IdenticalGate>,
+    /// What each gate said, in the order of `comparisons`.
+    pub gates: Vec<KnownGate>,
     /// Pairs of all of them together.
     pub n_pairs: u32,
     /// Seed of the gates that were made up from these pairs.
     pub seed: Seed,
-    /// What they said, from identical code to worse and worse: the first is the false alarms, the
-    /// rest the power.
+    /// What those said. Of identical code the first is the false alarms; the rest is made worse and
+    /// worse, which is the power.
     pub resampled: Vec<ResampledGates>,
+    /// The comparisons that were run. All else follows from them.
+    pub comparisons: Vec<GatePairs>,
 }
 
-/// One comparison of identical code.
+/// One gate on a known change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct IdenticalGate {
+pub struct KnownGate {
     /// Wall time of its start, RFC 3339.
     pub started_at: String,
-    /// The commit.
+    /// The commit of the version that was judged.
     pub commit: Option<String>,
-    /// Valid pairs.
+    /// Valid pairs that were run.
     pub n_pairs: u32,
+    /// Pairs after which it was decided, or all.
+    pub n_pairs_needed: u32,
     /// What it said.
     pub verdict: GateVerdict,
 }
 
-/// Gates made up from pairs of identical code, with one version made worse.
+/// Gates made up from pairs of a known change, with one version made worse still.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ResampledGates {
-    /// How much worse, in multiples of the margin on a scale of logarithms: 0 is identical code, 1 a
-    /// version whose every deciding figure is worse by its factor, 2 by its factor twice.
+    /// How much worse, in multiples of the margin on a scale of logarithms: 0 is the code as it was, 1
+    /// a version whose every deciding figure is worse by its factor, 2 by its factor twice.
     pub margins_worse: f64,
     /// How many were made up.
     pub n_gates: u32,
@@ -362,6 +409,16 @@ mod tests {
         assert_eq!(version("main", Some("0123456789ab")), "main (0123456789ab)");
         assert_eq!(version("0123456789abcdef", Some("0123456789ab")), "0123456789abcdef");
         assert_eq!(version("main", None), "main");
+    }
+
+    #[test]
+    fn a_known_change_is_found_by_the_name_that_is_written() {
+        for change in KnownChange::ALL {
+            assert_eq!(KnownChange::from_name(change.name()), Some(change));
+            assert_eq!(serde_json::to_value(change).unwrap(), change.name());
+        }
+        assert_eq!(KnownChange::from_name("nothing"), None);
+        assert_eq!(KnownChange::BreakerOff.record_file(), "results/gate-breaker-off.json");
     }
 
     #[test]

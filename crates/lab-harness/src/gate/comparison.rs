@@ -11,8 +11,8 @@ use lab_core::{
     artifact::{
         campaign_run::PlannedCell,
         gate::{
-            GateJudgement, GateRun, GateSubject, GateVerdict, GivenUp, IDENTICAL_FILE,
-            JUDGEMENT_FILE, RUN_FILE, RUN_SCHEMA, RanPair, Side, Version,
+            GateJudgement, GateRun, GateSubject, GateVerdict, GivenUp, JUDGEMENT_FILE, KnownChange,
+            RUN_FILE, RUN_SCHEMA, RanPair, Side, Version,
         },
         manifest::{Calibration, Params},
         verdict::TrialVerdict,
@@ -331,7 +331,8 @@ enum Ended {
 /// **Errors**: the analysis is not built.
 pub(super) fn judge_command(folder: &Path, root: &Path) -> Result<Command> {
     let mut command = Command::new(bench::report_program()?);
-    command.arg("pairs").arg(folder).arg("--identical").arg(root.join(IDENTICAL_FILE));
+    let identical = root.join(KnownChange::IdenticalCode.record_file());
+    command.arg("pairs").arg(folder).arg("--identical").arg(identical);
     command.kill_on_drop(true);
     Ok(command)
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use lab_core::artifact::gate::IDENTICAL_FILE;
+use lab_core::artifact::gate::KnownChange;
 use tokio::process::Command;
 
 use crate::{
@@ -34,19 +34,18 @@ pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
     match args.by().at_exit(ExitCode::Usage)? {
         GateBy::Baseline(baseline) => stored::run(args, baseline, cpus).await,
         GateBy::Version(reference) => paired::run(args, reference, cpus).await,
-        GateBy::IdenticalCode(comparisons) => identical_code(args, comparisons).await,
+        GateBy::Known(change) => known(args, change).await,
     }
 }
 
-/// Says how often gates on identical code gave a false alarm, and records it.
-async fn identical_code(args: &GateArgs, comparisons: &[PathBuf]) -> Result<ExitCode> {
+/// Says what gates said of a change that is known, and records it.
+async fn known(args: &GateArgs, change: KnownChange) -> Result<ExitCode> {
     let mut command = Command::new(bench::report_program()?);
-    command.arg("identical-code").args(comparisons);
-    if args.record {
-        let here = env::current_dir().context("find the current folder")?;
-        let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
-        command.arg("--record").arg(files.root.join(IDENTICAL_FILE));
-    }
+    command.args(["known", change.name()]).args(&args.comparisons);
+    let here = env::current_dir().context("find the current folder")?;
+    let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
+    command.arg("--record").arg(files.root.join(change.record_file()));
+    command.args(args.record.then_some("--write"));
     let status = command.kill_on_drop(true).status().await.context("run lab-report")?;
     Ok(if status.success() { ExitCode::Done } else { ExitCode::Usage })
 }

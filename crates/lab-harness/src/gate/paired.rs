@@ -242,9 +242,9 @@ mod tests {
 
     #[test]
     fn the_gate_compares_one_cell_and_another_can_be_asked_for() {
-        assert_eq!(spec(&[]).unwrap().looks, [8, 14, 20]);
+        assert_eq!(spec(&[]).unwrap().looks, [8, 12, 16]);
         let other = ["--variant", "circuit-breaker", "--fault", "pause", "--rate", "60"];
-        assert_eq!(spec(&other).unwrap().looks, [8, 14, 20]);
+        assert_eq!(spec(&other).unwrap().looks, [8, 12, 16]);
     }
 
     #[test]

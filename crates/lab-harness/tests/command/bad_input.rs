@@ -111,14 +111,15 @@ fn a_plan_of_a_gate_names_its_looks_and_runs_none() {
         lines[0],
         "the work tree against v1: playbook-one-minute under crash, profile quick"
     );
-    // 45 s to start and 16 trials of 27 + 2 s.
-    assert_eq!(lines[1], "look after 8 pairs, about 8m 29s");
+    // 45 s to start and 16 trials of 39 + 2 s.
+    assert_eq!(lines[1], "look after 8 pairs, about 11m 41s");
     assert_eq!(lines.len(), 1 + 3);
 }
 
 #[test]
 fn comparisons_that_are_not_there_say_so() {
-    let end = Lab::new(&["gate", "--identical-code", "no-such-folder"]).run();
+    let end =
+        Lab::new(&["gate", "--known", "identical-code", "--comparisons", "no-such-folder"]).run();
     assert_eq!(end.code, 2, "{}", end.stderr);
     assert!(end.stderr.contains("read no-such-folder"), "{}", end.stderr);
 }

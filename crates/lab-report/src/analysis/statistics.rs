@@ -161,6 +161,14 @@ pub fn float(n: u64) -> f64 {
     n as f64
 }
 
+/// Standard deviation of a sample, with n - 1 in the denominator; `None` for fewer than two values.
+pub fn standard_deviation(values: &[f64]) -> Option<f64> {
+    let n = count(values.len());
+    let mean = ratio(values.iter().sum(), n)?;
+    let squares: f64 = values.iter().map(|it| (it - mean).powi(2)).sum();
+    ratio(squares, n - 1.0).map(f64::sqrt)
+}
+
 /// A length as a float.
 #[expect(clippy::cast_precision_loss, reason = "lengths here are far below 2^53")]
 pub fn count(n: usize) -> f64 {
@@ -194,6 +202,15 @@ mod tests {
         assert_eq!(quantile_bounds(&values, 0.99), Some((985, 995)));
         assert_eq!(quantile_bounds(&values[..100], 0.99), None);
         assert_eq!(quantile_bounds(&[], 0.99), None);
+    }
+
+    // Worked by hand: the mean is 5, the squares add up to 32, and √(32 / 7) = 2.1380899353.
+    #[test]
+    fn a_standard_deviation_is_that_of_a_sample() {
+        let values = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
+        close(standard_deviation(&values), 2.138_089_935_299_395);
+        assert_eq!(standard_deviation(&values[..1]), None);
+        assert_eq!(standard_deviation(&[]), None);
     }
 
     // ⌈0.5·4⌉ = 2, ⌈0.99·4⌉ = 4, ⌈0.99·100⌉ = 99.

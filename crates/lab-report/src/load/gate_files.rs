@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lab_core::artifact::{
     gate::{
-        GatePairs, GateRun, IDENTICAL_SCHEMA, IdenticalCode, PAIRS_FILE, PAIRS_SCHEMA, PairFigures,
+        GatePairs, GateRun, KNOWN_SCHEMA, KnownGates, PAIRS_FILE, PAIRS_SCHEMA, PairFigures,
         RUN_FILE, RUN_SCHEMA, RanPair, Side, SideFigures,
     },
     verdict::{self, TrialVerdict},
@@ -55,15 +55,15 @@ pub fn read_pairs(path: &Path) -> Result<GatePairs, ArtifactError> {
     Ok(pairs)
 }
 
-/// Reads the record of gates on identical code; `None` where there is none.
+/// Reads a record of gates on a known change; `None` where there is none.
 ///
 /// **Errors**: it stands there and is not JSON, or of another version.
-pub fn read_identical(path: &Path) -> Result<Option<IdenticalCode>, ArtifactError> {
+pub fn read_known(path: &Path) -> Result<Option<KnownGates>, ArtifactError> {
     if !path.exists() {
         return Ok(None);
     }
-    let record: IdenticalCode = read_json(path)?;
-    check_schema(path.to_owned(), &record.schema, IDENTICAL_SCHEMA)?;
+    let record: KnownGates = read_json(path)?;
+    check_schema(path.to_owned(), &record.schema, KNOWN_SCHEMA)?;
     Ok(Some(record))
 }
 
@@ -104,8 +104,8 @@ mod tests {
     fn no_record_is_none_and_a_damaged_one_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record.json");
-        assert_eq!(read_identical(&path).unwrap(), None);
+        assert_eq!(read_known(&path).unwrap(), None);
         fs::write(&path, "{").unwrap();
-        assert!(read_identical(&path).unwrap_err().to_string().starts_with("parse "));
+        assert!(read_known(&path).unwrap_err().to_string().starts_with("parse "));
     }
 }

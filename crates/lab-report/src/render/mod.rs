@@ -20,6 +20,7 @@ mod gate;
 mod heat;
 mod heat_plot;
 mod html;
+mod known_gates;
 mod load_plot;
 mod markdown;
 mod marks;
@@ -48,8 +49,9 @@ mod view;
 use std::{collections::BTreeMap, path::PathBuf};
 
 pub use gate::{GateFormat, gate_report};
+pub use known_gates::{known_gates_report, known_gates_table};
 pub use markdown::readme_table;
-pub use paired::{identical_code_report, paired_files, paired_report};
+pub use paired::{paired_files, paired_report};
 pub use playbook::playbook;
 pub use terminal::terminal_table;
 pub use view::{CampaignView, CellView, TrialView};

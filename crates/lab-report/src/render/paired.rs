@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use lab_core::{
     artifact::gate::{
-        FigureComparison, GateJudgement, GatePairs, GateVerdict, IdenticalCode, JudgedFigure,
-        ResampledGates,
+        FigureComparison, GateJudgement, GatePairs, GateVerdict, JudgedFigure, KnownGates,
     },
-    scenario::{GateFigure, GateSpec},
+    scenario::GateFigure,
 };
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use super::{
     GateFormat, RenderError,
     canvas::svg,
     gate::{columns, escaped},
+    known_gates::false_alarm_line,
     numbers,
     paired_plot::PairedPlot,
 };
@@ -31,7 +31,7 @@ const BLIND: &str = "Not seen by this comparison: changes of the lab, the load, 
 pub fn paired_report(
     file: &GatePairs,
     judgement: &GateJudgement,
-    identical: Option<&IdenticalCode>,
+    identical: Option<&KnownGates>,
     format: GateFormat,
 ) -> String {
     let report = Report { file, judgement, identical };
@@ -50,7 +50,7 @@ pub fn paired_report(
 pub fn paired_files(
     file: &GatePairs,
     judgement: &GateJudgement,
-    identical: Option<&IdenticalCode>,
+    identical: Option<&KnownGates>,
 ) -> Result<BTreeMap<PathBuf, Vec<u8>>, RenderError> {
     let comment = paired_report(file, judgement, identical, GateFormat::Markdown);
     let mut files = BTreeMap::from([(PathBuf::from(COMMENT_FILE), comment.into_bytes())]);
@@ -60,48 +60,6 @@ pub fn paired_files(
         files.insert(path.into(), svg(&plot)?.into_bytes());
     }
     Ok(files)
-}
-
-/// How often gates on identical code said *regression*, in one line.
-fn false_alarm_line(identical: Option<&IdenticalCode>, gate: &GateSpec) -> String {
-    let what = "false alarms on identical code";
-    match identical {
-        None => format!("{what}: not measured yet"),
-        Some(record) if record.gate != *gate => {
-            format!("{what}: not measured yet with these figures, margins and looks")
-        }
-        Some(record) => {
-            let n_alarms = record.gates.iter().filter(|it| it.verdict == GateVerdict::Regression);
-            let mut line = format!("{what}: {} of {}", n_alarms.count(), record.gates.len());
-            if let Some(same) = record.resampled.iter().find(|it| is_unchanged(it)) {
-                line.push_str(&format!(
-                    " gates that were run, {} of {} made up from their {} pairs",
-                    numbers::count(same.n_regression.into()),
-                    numbers::count(same.n_gates.into()),
-                    record.n_pairs
-                ));
-            }
-            line
-        }
-    }
-}
-
-/// Whether these gates were made up of identical code as it was, not made worse.
-fn is_unchanged(gates: &ResampledGates) -> bool {
-    gates.margins_worse.abs() < f64::EPSILON
-}
-
-/// A record of gates on identical code: its false alarms, and its power.
-pub fn identical_code_report(record: &IdenticalCode) -> String {
-    let head = ["margins worse", "gates", "regression", "pass", "inconclusive"];
-    let row = |it: &ResampledGates| {
-        let counts = [it.n_gates, it.n_regression, it.n_pass, it.n_inconclusive];
-        let [gates, regression, pass, inconclusive] = counts.map(|n| numbers::count(n.into()));
-        [numbers::three_digits(it.margins_worse), gates, regression, pass, inconclusive]
-    };
-    let rows: Vec<[String; 5]> =
-        std::iter::once(head.map(str::to_owned)).chain(record.resampled.iter().map(row)).collect();
-    format!("{}\n\n{}", false_alarm_line(Some(record), &record.gate), columns(&rows))
 }
 
 /// The figures that decide, after the look that decided or the last there was.
@@ -141,7 +99,7 @@ const HEAD: [&str; 8] =
 struct Report<'a> {
     file: &'a GatePairs,
     judgement: &'a GateJudgement,
-    identical: Option<&'a IdenticalCode>,
+    identical: Option<&'a KnownGates>,
 }
 
 impl Report<'_> {

@@ -191,7 +191,8 @@ pub fn false_alarm_bound(spec: &GateSpec) -> f64 {
 }
 
 /// Pairs are at most 50, and figures fewer.
-fn length<T>(all: &[T]) -> u32 {
+/// How many there are.
+pub(super) fn length<T>(all: &[T]) -> u32 {
     u32::try_from(all.len()).unwrap_or(u32::MAX)
 }
 

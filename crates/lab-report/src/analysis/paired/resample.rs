@@ -1,21 +1,22 @@
-//! How often a gate is wrong: whole gates made up from pairs of identical code.
+//! How often a gate is wrong: gates on versions of which it is known how they differ, those that were
+//! run and whole ones made up from their pairs.
 //!
-//! The versions of such a pair are the same, so which of them is called the head is a coin's choice.
-//! A made-up gate draws pairs with replacement and throws that coin for each; with the head's figures
-//! made worse by a known factor it also shows the gate's power. What it cannot show is a disturbance
+//! A made-up gate draws pairs with replacement. Where the code is identical, which version is called
+//! the head is a coin's choice, thrown for each pair; with the head's figures made worse by a known
+//! factor that also shows the gate's power. What it cannot show is a disturbance
 //! that follows the versions through all pairs of a gate: that needs gates that were really run.
 //! **Source**: Efron, Tibshirani, *An Introduction to the Bootstrap*, 1993, chapters 6 and 15.
 
 use lab_core::{
     artifact::gate::{
-        GatePairs, GateVerdict, IDENTICAL_SCHEMA, IdenticalCode, IdenticalGate, PairFigures,
-        ResampledGates, SideFigures,
+        GatePairs, GateSubject, GateVerdict, KNOWN_SCHEMA, KnownChange, KnownGate, KnownGates,
+        PairFigures, ResampledGates, SideFigures,
     },
     scenario::GateSpec,
     seed::{Seed, mix},
 };
 
-use super::judge::verdict;
+use super::judge::{judge, length, verdict};
 
 /// How much worse the head of made-up gates is, in multiples of the margin.
 pub const MARGINS_WORSE: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
@@ -26,17 +27,21 @@ pub enum ResampleError {
     /// There is no pair.
     #[error("there is no pair to draw from")]
     NoPair,
-    /// They are of different versions.
-    #[error("{started_at}: compares {head} with {reference}, which is not the same code")]
-    NotIdentical {
+    /// Their versions differ by something else.
+    #[error(
+        "{started_at}: compares {head} with {reference}, which is not a comparison of {change}"
+    )]
+    OtherVersions {
         /// Start of the comparison.
         started_at: String,
         /// The version that was judged.
         head: String,
         /// The version it was judged against.
         reference: String,
+        /// What was to be the difference.
+        change: &'static str,
     },
-    /// They were judged, loaded or run otherwise.
+    /// They were judged or loaded otherwise.
     #[error("{started_at}: has another {what} than the first of these comparisons")]
     Different {
         /// Start of the comparison.
@@ -46,74 +51,94 @@ pub enum ResampleError {
     },
 }
 
-/// What the comparisons of identical code in `files` say, and `n_gates` made-up ones at each of
-/// [`MARGINS_WORSE`].
+/// What gates on `change` said: those that were run, `comparisons`, and `n_gates` made up from their
+/// pairs at each of [`MARGINS_WORSE`], or as they are where the code is not identical.
 ///
-/// **Errors**: no pair, two versions that are not the same, or comparisons that are not alike.
-pub fn identical_code(
-    files: &[GatePairs],
-    n_gates: u32,
-    seed: Seed,
-) -> Result<IdenticalCode, ResampleError> {
-    let first = files.first().ok_or(ResampleError::NoPair)?;
-    for file in files {
-        check_alike(first, file)?;
+/// **Errors**: no pair, versions that do not differ by `change`, or comparisons that are not alike.
+pub fn known_gates(
+    change: KnownChange,
+    comparisons: Vec<GatePairs>,
+    (n_gates, seed): (u32, Seed),
+) -> Result<KnownGates, ResampleError> {
+    let first = comparisons.first().ok_or(ResampleError::NoPair)?;
+    for comparison in &comparisons {
+        check_versions(change, comparison)?;
+        check_alike(first, comparison)?;
     }
-    let pool: Vec<&PairFigures> = files.iter().flat_map(|it| &it.pairs).collect();
+    let pool: Vec<&PairFigures> = comparisons.iter().flat_map(|it| &it.pairs).collect();
     if pool.is_empty() {
         return Err(ResampleError::NoPair);
     }
     let spec = &first.subject.gate;
-    let resampled = MARGINS_WORSE.map(|it| resample(&pool, spec, it, (n_gates, seed)));
-    Ok(IdenticalCode {
-        schema: IDENTICAL_SCHEMA.into(),
+    let worse = match change {
+        KnownChange::IdenticalCode => MARGINS_WORSE.as_slice(),
+        KnownChange::SlowerPages | KnownChange::BreakerOff => &[0.0],
+    };
+    let made_up = |it: &f64| resample(&pool, (spec, change), *it, (n_gates, seed));
+    Ok(KnownGates {
+        schema: KNOWN_SCHEMA.into(),
+        change,
         gate: spec.clone(),
-        host: first.subject.host.clone(),
-        gates: files.iter().map(identical_gate).collect(),
-        n_pairs: u32::try_from(pool.len()).unwrap_or(u32::MAX),
+        gates: comparisons.iter().map(known_gate).collect(),
+        n_pairs: length(&pool),
         seed,
-        resampled: resampled.to_vec(),
+        resampled: worse.iter().map(made_up).collect(),
+        comparisons,
     })
 }
 
-fn check_alike(first: &GatePairs, file: &GatePairs) -> Result<(), ResampleError> {
-    let (one, other) = (&first.subject, &file.subject);
-    let started_at = other.started_at.clone();
-    let (head, reference) = (&other.head, &other.reference);
-    if head.commit.is_none() || head.commit != reference.commit {
-        let (head, reference) = (head.to_string(), reference.to_string());
-        return Err(ResampleError::NotIdentical { started_at, head, reference });
+/// Identical code has one commit; what is changed on purpose stands in a work tree with changes.
+fn check_versions(change: KnownChange, comparison: &GatePairs) -> Result<(), ResampleError> {
+    let GateSubject { head, reference, started_at, .. } = &comparison.subject;
+    let is_known = match (change, &head.commit, &reference.commit) {
+        (KnownChange::IdenticalCode, Some(head), Some(reference)) => head == reference,
+        (_, Some(head), Some(reference)) => {
+            head.starts_with(reference.as_str()) && head != reference
+        }
+        (_, None, _) | (_, _, None) => false,
+    };
+    if is_known {
+        return Ok(());
     }
+    Err(ResampleError::OtherVersions {
+        started_at: started_at.clone(),
+        head: head.to_string(),
+        reference: reference.to_string(),
+        change: change.name(),
+    })
+}
+
+fn check_alike(first: &GatePairs, comparison: &GatePairs) -> Result<(), ResampleError> {
+    let (one, other) = (&first.subject, &comparison.subject);
     let differs = [
         ("gate", one.gate != other.gate),
         ("variant", one.cell.variant != other.cell.variant),
         ("fault", one.cell.fault != other.cell.fault),
         ("load factor", one.cell.params.load_factor != other.cell.params.load_factor),
-        ("machine", one.host != other.host),
     ];
     match differs.into_iter().find(|(_, differs)| *differs) {
-        Some((what, _)) => Err(ResampleError::Different { started_at, what }),
+        Some((what, _)) => {
+            Err(ResampleError::Different { started_at: other.started_at.clone(), what })
+        }
         None => Ok(()),
     }
 }
 
-fn identical_gate(file: &GatePairs) -> IdenticalGate {
-    let decided = verdict(&file.pairs, &file.subject.gate);
-    IdenticalGate {
-        started_at: file.subject.started_at.clone(),
-        commit: file.subject.head.commit.clone(),
-        n_pairs: u32::try_from(file.pairs.len()).unwrap_or(u32::MAX),
-        verdict: match decided {
-            GateVerdict::Undecided if file.given_up.is_some() => GateVerdict::Inconclusive,
-            decided => decided,
-        },
+fn known_gate(comparison: &GatePairs) -> KnownGate {
+    let judgement = judge(comparison);
+    KnownGate {
+        started_at: comparison.subject.started_at.clone(),
+        commit: comparison.subject.head.commit.clone(),
+        n_pairs: judgement.n_pairs,
+        n_pairs_needed: judgement.looks.last().map_or(judgement.n_pairs, |it| it.n_pairs),
+        verdict: judgement.verdict,
     }
 }
 
 /// `n_gates` gates of pairs drawn from `pool`, which is not empty, with the head made worse.
 fn resample(
     pool: &[&PairFigures],
-    spec: &GateSpec,
+    (spec, change): (&GateSpec, KnownChange),
     margins_worse: f64,
     (n_gates, seed): (u32, Seed),
 ) -> ResampledGates {
@@ -122,7 +147,7 @@ fn resample(
     for gate in 0..n_gates {
         let mut draws = Draws::new(seed.derive(&format!("gate-{gate}")));
         let pairs: Vec<PairFigures> = (0..spec.pairs_max())
-            .map(|_| draws.pair(pool))
+            .map(|_| draws.pair(pool, change))
             .map(|it| made_worse(it, spec, margins_worse))
             .collect();
         match verdict(&pairs, spec) {
@@ -150,13 +175,13 @@ impl Draws {
         mix(self.seed.0.wrapping_add(self.n_drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
-    /// One of the pool, with its versions changed over or not.
-    fn pair(&mut self, pool: &[&PairFigures]) -> PairFigures {
+    /// One of the pool; of identical code with its versions changed over or not.
+    fn pair(&mut self, pool: &[&PairFigures], change: KnownChange) -> PairFigures {
         let n = u64::try_from(pool.len()).unwrap_or(u64::MAX);
         // The remainder favours the first of a few dozen pairs by less than one in 10^17.
         let place = usize::try_from(self.word() % n).unwrap_or(0);
         let mut pair = pool[place].clone();
-        if self.word() % 2 == 1 {
+        if change == KnownChange::IdenticalCode && self.word() % 2 == 1 {
             std::mem::swap(&mut pair.head, &mut pair.reference);
         }
         pair
@@ -180,7 +205,7 @@ fn made_worse(mut pair: PairFigures, spec: &GateSpec, margins: f64) -> PairFigur
 #[cfg(test)]
 mod tests {
     use super::{
-        super::testing::{USUAL, file, pairs},
+        super::testing::{Made, USUAL, file, pairs},
         *,
     };
 
@@ -191,8 +216,15 @@ mod tests {
         file
     }
 
-    fn seen(files: &[GatePairs], seed: u64) -> IdenticalCode {
-        identical_code(files, 100, Seed(seed)).unwrap()
+    /// Pairs of a work tree with changes that make its p99 that many times as long.
+    fn slower(n: u32, times: f64) -> GatePairs {
+        let mut file = file(pairs(n, Made { p99_ms: times * USUAL.p99_ms, ..USUAL }, 4));
+        file.subject.head.commit = Some("0123456789ab-dirty".into());
+        file
+    }
+
+    fn seen(files: &[GatePairs], seed: u64) -> KnownGates {
+        known_gates(KnownChange::IdenticalCode, files.to_vec(), (100, Seed(seed))).unwrap()
     }
 
     // The noise of these pairs is a factor of up to e^0.6 in p99. Identical code may be called a
@@ -229,15 +261,19 @@ mod tests {
         let drawn = |seed| {
             let pool: Vec<&PairFigures> = files[0].pairs.iter().collect();
             let mut draws = Draws::new(Seed(seed));
-            (0..20).map(|_| draws.pair(&pool).pair).collect::<Vec<_>>()
+            let drawn = |_| draws.pair(&pool, KnownChange::IdenticalCode).pair;
+            (0..20).map(drawn).collect::<Vec<_>>()
         };
         assert_ne!(drawn(3), drawn(4));
     }
 
     #[test]
     fn what_is_not_identical_code_or_not_alike_is_refused() {
-        let error =
-            |files: &[GatePairs]| identical_code(files, 1, Seed(1)).unwrap_err().to_string();
+        let error = |files: &[GatePairs]| {
+            let made_up = (1, Seed(1));
+            let gates = known_gates(KnownChange::IdenticalCode, files.to_vec(), made_up);
+            gates.unwrap_err().to_string()
+        };
         assert_eq!(error(&[]), "there is no pair to draw from");
         assert_eq!(error(&[identical(0, 1)]), "there is no pair to draw from");
         let versions = error(&[file(pairs(8, USUAL, 1))]);
@@ -246,5 +282,20 @@ mod tests {
         other.subject.gate.figures[0].factor = 2.0;
         let gate = error(&[identical(8, 1), other]);
         assert!(gate.contains("has another gate than the first"), "{gate}");
+    }
+
+    // Twice as long is three margins, and nobody changes the versions over: nearly all are caught.
+    #[test]
+    fn a_change_on_purpose_is_drawn_as_it_was_run() {
+        let slow = KnownChange::SlowerPages;
+        let record = known_gates(slow, vec![slower(20, 2.0)], (100, Seed(3))).unwrap();
+        assert_eq!(record.gates[0].verdict, GateVerdict::Regression);
+        assert_eq!((record.gates[0].n_pairs, record.gates[0].n_pairs_needed), (20, 8));
+        let [gates] = record.resampled[..] else { panic!("{record:?}") };
+        assert!(95 <= gates.n_regression, "{gates:?}");
+        for versions in [identical(8, 1), file(pairs(8, USUAL, 1))] {
+            let error = known_gates(slow, vec![versions], (1, Seed(1))).unwrap_err().to_string();
+            assert!(error.contains("is not a comparison of slower-pages"), "{error}");
+        }
     }
 }

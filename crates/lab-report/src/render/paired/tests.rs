@@ -1,11 +1,17 @@
 //! What a comparison of made-up versions reads like.
 
-use lab_core::{artifact::gate::GivenUp, seed::Seed};
+use lab_core::{
+    artifact::gate::{GivenUp, KnownChange},
+    seed::Seed,
+};
 
-use super::*;
+use super::{
+    super::known_gates::{known_gates_report, known_gates_table},
+    *,
+};
 use crate::analysis::paired::{
     judge::judge,
-    resample::identical_code,
+    resample::known_gates,
     testing::{Made, USUAL, file, pairs},
 };
 
@@ -16,10 +22,10 @@ fn report(head: Made, format: GateFormat) -> String {
     paired_report(&file, &judge(&file), None, format)
 }
 
-fn record() -> IdenticalCode {
+fn record() -> KnownGates {
     let mut file = file(pairs(20, USUAL, 1));
     file.subject.reference.commit.clone_from(&file.subject.head.commit);
-    identical_code(&[file], 20, Seed(1)).unwrap()
+    known_gates(KnownChange::IdenticalCode, vec![file], (20, Seed(1))).unwrap()
 }
 
 #[test]
@@ -97,7 +103,29 @@ fn false_alarms_are_those_of_the_same_gate_or_none() {
 
 #[test]
 fn a_record_shows_false_alarms_and_power() {
-    let text = identical_code_report(&record());
+    let text = known_gates_report(&record());
     assert!(text.contains("margins worse  gates  regression  pass  inconclusive"), "{text}");
     assert_eq!(text.lines().count(), 2 + 1 + 4, "{text}");
+}
+
+// As this noise is drawn, identical code passes at the second look. A p99 four times as long is seen at
+// the first, in every made-up gate.
+#[test]
+fn records_of_known_changes_are_rows_of_one_table() {
+    let mut slow = file(pairs(20, SLOW, 1));
+    slow.subject.head.commit = Some("0123456789ab-dirty".into());
+    let slow = known_gates(KnownChange::SlowerPages, vec![slow], (20, Seed(1))).unwrap();
+    let line = known_gates_report(&slow);
+    assert!(
+        line.starts_with("slower-pages: caught by 1 of 1 gates that were run, 20 of 20 made up")
+    );
+    let table = known_gates_table(&[record(), slow]);
+    let rows: Vec<&str> = table.lines().skip(2).collect();
+    let [same, slow] = rows[..] else { panic!("{table}") };
+    assert!(same.starts_with("| identical code | 1 | 0 | 1 | 0 | 14 | 20 |"), "{table}");
+    assert!(
+        slow.starts_with("| every product page takes a fifth longer | 1 | 1 | 0 | 0 | 8 | 20 | ")
+    );
+    assert!(slow.ends_with("| 20 | 0 | 0 |"), "{table}");
+    assert_eq!(known_gates_table(&[]), "*Not measured yet.*");
 }

@@ -3,7 +3,7 @@
 use lab_core::artifact::gate::GivenUp;
 
 use super::{
-    super::testing::{Made, USUAL, file, pair, pairs, spec},
+    super::testing::{Made, USUAL, committed_spec, file, pair, pairs, spec},
     *,
 };
 
@@ -145,12 +145,12 @@ fn figures_that_do_not_decide_are_shown() {
     assert!((judgement.shown[0].worse_factor - 1.0).abs() < 1e-12);
 }
 
-// Sum over the looks of three times what is attained at each: 1/256, 88/2^14 and 5604/2^20 (scipy's
+// Sum over the looks of three times what is attained at each: 1/256, 19/2^12 and 360/2^16 (scipy's
 // exact distribution, see the signed-rank test).
 #[test]
 fn the_plan_of_the_gate_gives_a_false_alarm_in_at_most_one_of_twenty() {
-    let bound = false_alarm_bound(&spec());
-    let by_hand = 3.0 * (1.0 / 256.0 + 88.0 / 16_384.0 + 5_604.0 / 1_048_576.0);
+    let bound = false_alarm_bound(&committed_spec());
+    let by_hand = 3.0 * (1.0 / 256.0 + 19.0 / 4_096.0 + 360.0 / 65_536.0);
     assert!((bound - by_hand).abs() < 1e-12, "{bound}");
     assert!(bound <= 0.05, "{bound}");
 }

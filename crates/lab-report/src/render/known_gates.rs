@@ -1,0 +1,132 @@
+//! What gates said of changes that are known: false alarms, power, and the spread they stand on.
+
+use lab_core::{
+    artifact::gate::{GateVerdict, KnownChange, KnownGates, PairFigures, ResampledGates},
+    scenario::{GateFigure, GateSpec},
+};
+
+use super::{gate::columns, numbers};
+use crate::analysis::statistics::{median, standard_deviation};
+
+/// How often gates on identical code said *regression*, in one line.
+pub(super) fn false_alarm_line(identical: Option<&KnownGates>, gate: &GateSpec) -> String {
+    let what = "false alarms on identical code";
+    match identical {
+        None => format!("{what}: not measured yet"),
+        Some(record) if record.gate != *gate => {
+            format!("{what}: not measured yet with these figures, margins and looks")
+        }
+        Some(record) => format!("{what}: {}", counted(record, GateVerdict::Regression)),
+    }
+}
+
+/// How many of the gates said `verdict`: those that were run, and those made up from their pairs.
+fn counted(record: &KnownGates, verdict: GateVerdict) -> String {
+    let n = record.gates.iter().filter(|it| it.verdict == verdict).count();
+    let mut line = format!("{n} of {}", record.gates.len());
+    if let Some(same) = record.resampled.iter().find(|it| is_unchanged(it)) {
+        line.push_str(&format!(
+            " gates that were run, {} of {} made up from their {} pairs",
+            numbers::count(of_verdict(same, verdict).into()),
+            numbers::count(same.n_gates.into()),
+            record.n_pairs
+        ));
+    }
+    line
+}
+
+fn of_verdict(gates: &ResampledGates, verdict: GateVerdict) -> u32 {
+    match verdict {
+        GateVerdict::Regression => gates.n_regression,
+        GateVerdict::Pass => gates.n_pass,
+        GateVerdict::Inconclusive | GateVerdict::Undecided => gates.n_inconclusive,
+    }
+}
+
+/// Whether these gates were made up of the code as it was, not made worse.
+fn is_unchanged(gates: &ResampledGates) -> bool {
+    gates.margins_worse.abs() < f64::EPSILON
+}
+
+/// A record for the terminal.
+pub fn known_gates_report(record: &KnownGates) -> String {
+    let summary = match record.change {
+        KnownChange::IdenticalCode => false_alarm_line(Some(record), &record.gate),
+        change @ (KnownChange::SlowerPages | KnownChange::BreakerOff) => {
+            format!("{}: caught by {}", change.name(), counted(record, GateVerdict::Regression))
+        }
+    };
+    let head = ["margins worse", "gates", "regression", "pass", "inconclusive"];
+    let row = |it: &ResampledGates| {
+        let counts = [it.n_gates, it.n_regression, it.n_pass, it.n_inconclusive];
+        let [gates, regression, pass, inconclusive] = counts.map(|n| numbers::count(n.into()));
+        [numbers::three_digits(it.margins_worse), gates, regression, pass, inconclusive]
+    };
+    let rows: Vec<[String; 5]> =
+        std::iter::once(head.map(str::to_owned)).chain(record.resampled.iter().map(row)).collect();
+    format!("{summary}\n\n{}", columns(&rows))
+}
+
+/// Records as one table in Markdown.
+pub fn known_gates_table(records: &[KnownGates]) -> String {
+    if records.is_empty() {
+        return "*Not measured yet.*".into();
+    }
+    let mut table = String::from(
+        "| the head | gates run | regression | pass | inconclusive | decided after | pairs | \
+         p99, times as long | spread of its logarithm | made-up gates: regression | pass | \
+         inconclusive |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    );
+    for record in records {
+        let n_that_said = |verdict| record.gates.iter().filter(|it| it.verdict == verdict).count();
+        let run = [GateVerdict::Regression, GateVerdict::Pass, GateVerdict::Inconclusive];
+        let [regression, pass, inconclusive] = run.map(n_that_said);
+        let (times, spread) = p99_ratio(record);
+        let made_up = record.resampled.iter().find(|it| is_unchanged(it));
+        let [said, passed, unsure] = made_up.map_or([const { String::new() }; 3], |it| {
+            [it.n_regression, it.n_pass, it.n_inconclusive].map(|n| numbers::count(n.into()))
+        });
+        table.push_str(&format!(
+            "\n| {} | {} | {regression} | {pass} | {inconclusive} | {} | {} | {times} | {spread} | \
+             {said} | {passed} | {unsure} |",
+            what(record.change),
+            record.gates.len(),
+            decided_after(record),
+            record.n_pairs,
+        ));
+    }
+    table
+}
+
+/// How the head differs, in a few words.
+fn what(change: KnownChange) -> &'static str {
+    match change {
+        KnownChange::IdenticalCode => "identical code",
+        KnownChange::SlowerPages => "every product page takes a fifth longer",
+        KnownChange::BreakerOff => "the circuit breaker is off",
+    }
+}
+
+/// Median number of pairs after which the gates were decided.
+fn decided_after(record: &KnownGates) -> String {
+    let needed: Vec<f64> = record.gates.iter().map(|it| f64::from(it.n_pairs_needed)).collect();
+    shown(median(&needed))
+}
+
+/// Median over all pairs of the head's p99 over the reference's, and the standard deviation of its
+/// logarithm.
+fn p99_ratio(record: &KnownGates) -> (String, String) {
+    let ratio = |it: &PairFigures| {
+        let (head, reference) = it.both(GateFigure::ResponseTimeMsP99)?;
+        Some(head / reference)
+    };
+    let pairs = record.comparisons.iter().flat_map(|it| &it.pairs);
+    let ratios: Vec<f64> = pairs.filter_map(ratio).collect();
+    let logarithms: Vec<f64> = ratios.iter().map(|it| it.ln()).collect();
+    (shown(median(&ratios)), shown(standard_deviation(&logarithms)))
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| numbers::MISSING.to_owned(), numbers::three_digits)
+}
