@@ -161,7 +161,17 @@ pub fn add_known_gates(
     (n_gates, seed): (u32, Seed),
 ) -> Result<KnownGates, ReportError> {
     let new: Vec<GatePairs> = paths.iter().map(|it| read_pairs(it)).collect::<Result<_, _>>()?;
-    let before = read_known(record)?.map_or_else(Vec::new, |it| it.comparisons);
+    let before = match read_known(record)? {
+        Some(before) if before.change != change => {
+            return Err(ArtifactError::DoesNotAddUp {
+                path: record.to_owned(),
+                cell: before.change.name().into(),
+                what: format!("it is no record of {}", change.name()),
+            }
+            .into());
+        }
+        before => before.map_or_else(Vec::new, |it| it.comparisons),
+    };
     let is_new = |it: &GatePairs| new.iter().any(|new| is_same_run(new, it));
     let mut comparisons: Vec<GatePairs> = before.into_iter().filter(|it| !is_new(it)).collect();
     comparisons.extend(new);

@@ -186,6 +186,10 @@ fn a_record_that_was_edited_by_hand_is_refused() {
     let output = lab_report(&["known-table"], &[scratch.path()]);
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.contains("| identical code | 1 | 0 | 1 | 0 | 8 | 8 |"), "{output:?}");
+    let another = ["known", "breaker-off", "--record", record.to_str().unwrap()];
+    let output = lab_report(&another, &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("identical-code: it is no record of breaker-off"), "{said}");
     let mut seen: KnownGates = read(&record);
     seen.gates[0].verdict = GateVerdict::Inconclusive;
     write(&record, &seen);

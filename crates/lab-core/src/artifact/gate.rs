@@ -67,14 +67,6 @@ impl KnownChange {
     pub fn record_file(self) -> String {
         format!("results/gate-{}.json", self.name())
     }
-
-    /// What a gate should say of it.
-    pub fn expected(self) -> GateVerdict {
-        match self {
-            Self::IdenticalCode => GateVerdict::Pass,
-            Self::SlowerPages | Self::BreakerOff => GateVerdict::Regression,
-        }
-    }
 }
 
 /// One of the two versions of the service.

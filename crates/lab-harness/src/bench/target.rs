@@ -15,7 +15,11 @@ use lab_core::{
 };
 
 use super::{control::Control, results::write_json, session::Session};
-use crate::process::{Child, ChildSpec, spec::Priority};
+use crate::{
+    process::{Child, ChildSpec, spec::Priority},
+    stack::postgres,
+    wire::NarrowLink,
+};
 
 /// Longest time from the start of the service to its first ready answer.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -73,6 +77,14 @@ impl TargetSetup<'_> {
             cached_reads_per_sec: self.arrival_rate_per_sec * self.campaign.mix.cached_ratio(),
             zipf_exponent: self.campaign.zipf_exponent,
         })
+    }
+}
+
+/// The same service with PostgreSQL reached over `link`, where there is one.
+pub(crate) fn reached_over(link: Option<&NarrowLink>, usual: TargetConfig) -> TargetConfig {
+    match link {
+        Some(link) => TargetConfig { database_url: postgres::target_url(link.address()), ..usual },
+        None => usual,
     }
 }
 

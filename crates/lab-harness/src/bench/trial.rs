@@ -39,7 +39,7 @@ use super::{
     sampling::{Pids, sample_until, to_ms},
     selection::Selection,
     session::Session,
-    target::{self, EVENTS_FILE, READY_TIMEOUT, TargetSetup},
+    target::{self, EVENTS_FILE, READY_TIMEOUT, TargetSetup, reached_over},
     timeline::{Hooks, Origin, run_phases},
 };
 use crate::{
@@ -50,7 +50,7 @@ use crate::{
         facts::utc_now,
         stalls::{Stall, StallWatch},
     },
-    stack::{Stack, postgres},
+    stack::Stack,
     wire::NarrowLink,
 };
 
@@ -149,11 +149,7 @@ async fn start<'a>(
     let usual = TargetConfig { redis, ..setup.config(session)? };
     let config = TargetConfig {
         registers: keeps_list_in_redis(spec.variant.scale_out),
-        database_url: network.as_ref().map_or_else(
-            || usual.database_url.clone(),
-            |link| postgres::target_url(link.address()),
-        ),
-        ..usual.clone()
+        ..reached_over(network.as_ref(), usual.clone())
     };
     let phases = spec.selection.campaign.lengths();
     let users = load::users_for(rate, campaign.give_up_after());

@@ -8,6 +8,10 @@ use lab_core::{
 use super::{gate::columns, numbers};
 use crate::analysis::statistics::{median, standard_deviation};
 
+/// How a gate can end, in the order of the tables' columns.
+const ENDS: [GateVerdict; 3] =
+    [GateVerdict::Regression, GateVerdict::Pass, GateVerdict::Inconclusive];
+
 /// How often gates on identical code said *regression*, in one line.
 pub(super) fn false_alarm_line(identical: Option<&KnownGates>, gate: &GateSpec) -> String {
     let what = "false alarms on identical code";
@@ -22,8 +26,7 @@ pub(super) fn false_alarm_line(identical: Option<&KnownGates>, gate: &GateSpec) 
 
 /// How many of the gates said `verdict`: those that were run, and those made up from their pairs.
 fn counted(record: &KnownGates, verdict: GateVerdict) -> String {
-    let n = record.gates.iter().filter(|it| it.verdict == verdict).count();
-    let mut line = format!("{n} of {}", record.gates.len());
+    let mut line = format!("{} of {}", n_run(record, verdict), record.gates.len());
     if let Some(same) = record.resampled.iter().find(|it| is_unchanged(it)) {
         line.push_str(&format!(
             " gates that were run, {} of {} made up from their {} pairs",
@@ -33,6 +36,11 @@ fn counted(record: &KnownGates, verdict: GateVerdict) -> String {
         ));
     }
     line
+}
+
+/// How many of the gates that were run said `verdict`.
+fn n_run(record: &KnownGates, verdict: GateVerdict) -> usize {
+    record.gates.iter().filter(|it| it.verdict == verdict).count()
 }
 
 fn of_verdict(gates: &ResampledGates, verdict: GateVerdict) -> u32 {
@@ -58,8 +66,9 @@ pub fn known_gates_report(record: &KnownGates) -> String {
     };
     let head = ["margins worse", "gates", "regression", "pass", "inconclusive"];
     let row = |it: &ResampledGates| {
-        let counts = [it.n_gates, it.n_regression, it.n_pass, it.n_inconclusive];
-        let [gates, regression, pass, inconclusive] = counts.map(|n| numbers::count(n.into()));
+        let said = ENDS.map(|verdict| numbers::count(of_verdict(it, verdict).into()));
+        let [regression, pass, inconclusive] = said;
+        let gates = numbers::count(it.n_gates.into());
         [numbers::three_digits(it.margins_worse), gates, regression, pass, inconclusive]
     };
     let rows: Vec<[String; 5]> =
@@ -79,13 +88,11 @@ pub fn known_gates_table(records: &[KnownGates]) -> String {
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     for record in records {
-        let n_that_said = |verdict| record.gates.iter().filter(|it| it.verdict == verdict).count();
-        let run = [GateVerdict::Regression, GateVerdict::Pass, GateVerdict::Inconclusive];
-        let [regression, pass, inconclusive] = run.map(n_that_said);
+        let [regression, pass, inconclusive] = ENDS.map(|it| n_run(record, it));
         let (times, spread) = p99_ratio(record);
         let made_up = record.resampled.iter().find(|it| is_unchanged(it));
         let [said, passed, unsure] = made_up.map_or([const { String::new() }; 3], |it| {
-            [it.n_regression, it.n_pass, it.n_inconclusive].map(|n| numbers::count(n.into()))
+            ENDS.map(|verdict| numbers::count(of_verdict(it, verdict).into()))
         });
         table.push_str(&format!(
             "\n| {} | {} | {regression} | {pass} | {inconclusive} | {} | {} | {times} | {spread} | \

@@ -20,7 +20,6 @@ use lab_core::{
     sample::{self, RequestSample},
     scenario::{ResolvedVariant, Servers, Topology},
     settings::{CacheMode, Settings},
-    target::TargetConfig,
     units::{PerSec, Ratio},
 };
 
@@ -35,9 +34,9 @@ use super::{
     results::remove_if_there,
     selection::{OfferedLoad, Selection},
     session::Session,
-    target::TargetSetup,
+    target::{TargetSetup, reached_over},
 };
-use crate::{machine::cpu_time::tree_cpu_seconds, stack::postgres, wire::NarrowLink};
+use crate::{machine::cpu_time::tree_cpu_seconds, wire::NarrowLink};
 
 /// Users of a saturating burst: twice the usual pool, so that the pool is never idle and the wait
 /// for it stays far below any timeout.
@@ -147,7 +146,7 @@ struct Bench<'a> {
 }
 
 /// One short run of the service.
-struct Shot {
+struct Shot<'a> {
     cache: CacheMode,
     topology: Topology,
     n_instances: u32,
@@ -156,8 +155,8 @@ struct Shot {
     length: Duration,
     /// What settings that depend on the load are told.
     rate_per_sec: f64,
-    /// Where PostgreSQL is reached, when not directly.
-    database: Option<String>,
+    /// Over what PostgreSQL is reached, when not directly.
+    link: Option<&'a NarrowLink>,
 }
 
 /// What a saturating burst showed.
@@ -260,7 +259,7 @@ impl Bench<'_> {
             users: NonZeroU32::new(users).context("there is an instance at least")?,
             length: BURST,
             rate_per_sec: BURST_RATE_MAX,
-            database: None,
+            link: None,
         };
         let (samples, bottleneck) = self.observe(&shot).await?;
         let throughput_per_sec = throughput_per_sec(&samples, BURST_SETTLE, BURST);
@@ -287,7 +286,7 @@ impl Bench<'_> {
     async fn bytes_per_request(&self, n_instances: u32, db_capacity_per_sec: f64) -> Result<f64> {
         let link = NarrowLink::start(self.session.stack.postgres_addr(), PerSec::new(WIDE)?)?;
         let shot = Shot {
-            database: Some(postgres::target_url(link.address())),
+            link: Some(&link),
             ..self.open_loop(n_instances, COUNTED_LOAD * db_capacity_per_sec)?
         };
         let (samples, _) = self.observe(&shot).await?;
@@ -299,7 +298,7 @@ impl Bench<'_> {
     }
 
     /// A run at `rate` with the cache bypassed.
-    fn open_loop(&self, n_instances: u32, rate: f64) -> Result<Shot> {
+    fn open_loop(&self, n_instances: u32, rate: f64) -> Result<Shot<'static>> {
         Ok(Shot {
             cache: CacheMode::Bypass,
             topology: Topology::Single,
@@ -308,11 +307,11 @@ impl Bench<'_> {
             users: load::users_for(rate, self.selection.campaign.give_up_after()),
             length: CONFIRM,
             rate_per_sec: rate,
-            database: None,
+            link: None,
         })
     }
 
-    async fn observe(&self, shot: &Shot) -> Result<(Vec<RequestSample>, Bottleneck)> {
+    async fn observe(&self, shot: &Shot<'_>) -> Result<(Vec<RequestSample>, Bottleneck)> {
         let campaign = &self.selection.campaign;
         let setup = TargetSetup {
             campaign,
@@ -325,8 +324,7 @@ impl Bench<'_> {
         let usual = setup.config(self.session)?;
         let servers = Servers { topology: shot.topology, ..Servers::default() };
         self.session.reset(servers, &usual, self.folder).await?;
-        let database_url = shot.database.clone().unwrap_or_else(|| usual.database_url.clone());
-        let config = TargetConfig { database_url, ..usual };
+        let config = reached_over(shot.link, usual);
         let instances =
             Instances::start(self.session, &config, self.folder, shot.n_instances).await?;
         let arrivals = (shot.arrivals, shot.users, shot.length);

@@ -190,8 +190,7 @@ pub fn false_alarm_bound(spec: &GateSpec) -> f64 {
     spec.looks.iter().filter_map(attained).sum()
 }
 
-/// Pairs are at most 50, and figures fewer.
-/// How many there are.
+/// How many there are: pairs of some gates, or figures of one.
 pub(super) fn length<T>(all: &[T]) -> u32 {
     u32::try_from(all.len()).unwrap_or(u32::MAX)
 }
