@@ -54,9 +54,9 @@ pub struct BenchArgs {
     /// Faults to inject instead of the campaign's, comma-separated.
     #[arg(long, value_delimiter = ',', value_name = "F,G")]
     pub fault: Vec<String>,
-    /// Repetitions of every cell.
-    #[arg(long, value_name = "N")]
-    pub trials: Option<NonZeroU32>,
+    /// Repetitions of every cell: one number, or one for each load factor, comma-separated.
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    pub trials: Vec<NonZeroU32>,
     /// Seed from which the seed of every trial is derived.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -258,7 +258,7 @@ mod tests {
             panic!("not a bench");
         };
         assert_eq!(bench.campaign, "redis-outage");
-        assert!(bench.variant.is_empty() && bench.trials.is_none());
+        assert!(bench.variant.is_empty() && bench.trials.is_empty());
     }
 
     #[test]

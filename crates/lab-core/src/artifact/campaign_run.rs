@@ -46,10 +46,20 @@ pub struct CampaignRun {
     pub calibration: Option<Calibration>,
     /// When a service level is met.
     pub slo: Slo,
-    /// Repetitions planned for every cell.
+    /// Repetitions planned for every cell; the most of them, where they are not the same.
     pub n_trials: u32,
+    /// Those of a load, by the name of its folder, where they are not the same for every load.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub n_trials_of_load: BTreeMap<String, u32>,
     /// Every planned cell, in the order of tables.
     pub cells: Vec<PlannedCell>,
+}
+
+impl CampaignRun {
+    /// Repetitions planned for a cell.
+    pub fn n_trials_of(&self, cell: &PlannedCell) -> u32 {
+        self.n_trials_of_load.get(&cell.params.folder()).copied().unwrap_or(self.n_trials)
+    }
 }
 
 /// One combination of variant, fault and parameters.

@@ -9,6 +9,7 @@ use super::{
     gate::{GateSpec, GateSpecError},
     profile::{PhaseLengths, PhaseOverrides, Profile},
     topology::Topology,
+    trials::Trials,
     variant::ResolvedVariant,
 };
 use crate::{
@@ -38,7 +39,7 @@ pub struct Campaign {
     #[serde(default, skip_serializing_if = "is_default")]
     pub phases: PhaseOverrides,
     /// Repetitions of every cell.
-    pub trials: NonZeroU32,
+    pub trials: Trials,
     /// Seed from which the seed of every trial is derived.
     pub seed: Seed,
     /// Offered load as multiples of the calibrated capacity C.
@@ -179,6 +180,16 @@ pub enum CampaignError {
         /// How many.
         got: u32,
     },
+    /// A list of repetitions that does not fit that of the load factors.
+    #[error(
+        "trials: must be one number, or one for each of the {n_load_factors} load factors, got {got}"
+    )]
+    Trials {
+        /// How many load factors there are.
+        n_load_factors: usize,
+        /// The numbers.
+        got: Trials,
+    },
     /// A number that is too small for another.
     #[error("{key}: must be at least {least} ({why}), got {got}")]
     TooSmall {
@@ -243,6 +254,10 @@ impl Campaign {
         no_duplicates("faults", self.faults.iter().map(ToString::to_string))?;
         no_duplicates("load_factors", self.load_factors.iter().map(|it| it.get().to_string()))?;
         no_duplicates("instances", self.instances.iter().map(ToString::to_string))?;
+        let n_load_factors = self.load_factors.len();
+        if self.trials.n_load_factors().is_some_and(|it| it != n_load_factors) {
+            return Err(CampaignError::Trials { n_load_factors, got: self.trials.clone() });
+        }
         let total = self.mix.total();
         if 1e-9 < (total - 1.0).abs() {
             return Err(CampaignError::Mix { total });
@@ -403,6 +418,7 @@ mod tests {
             ("faults = [\"crash\"]", "faults = [\"crash\"]\ntopologies = [\"moon\"]", "`moon`"),
             ("trials = 1", "trials = 0", "nonzero"),
             ("trials = 1", "trails = 1", "trails"),
+            ("trials = 1", "trials = [5, 3]", "one for each of the 1 load factors, got 5,3"),
             ("[slo]", "[phases]\nfault = \"0s\"\n[slo]", "phases.fault: must be from 1s to 1h"),
             ("[slo]", "[phases]\nfault = \"1s\"\n[slo]", "fault `crash` needs a fault phase of 2s"),
             ("[slo]", "[phases]\nfautl = \"9s\"\n[slo]", "fautl"),

@@ -11,6 +11,7 @@ mod profile;
 mod restore;
 mod scale_out;
 mod topology;
+mod trials;
 mod variant;
 
 pub use campaign::{Campaign, CampaignError, Database, Service, Slo, TopologyForbidden};
@@ -23,6 +24,7 @@ pub use scale_out::{JoinsTooLate, Network, Registry, ScaleOut};
 pub use topology::{
     FaultNotThere, FaultRefused, Servers, Topology, TopologySettings, TopologySettingsError,
 };
+pub use trials::Trials;
 pub use variant::{
     CONTROL, ResolvedVariant, VariantError, VariantFile, VariantPhaseTooShort, resolve_variant,
 };

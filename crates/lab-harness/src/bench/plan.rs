@@ -32,19 +32,20 @@ pub(crate) struct Block {
 
 /// Blocks in the order in which they run: repetition by repetition, so that a slow drift of the
 /// machine meets every cell, and within a block the variants in an order drawn from the seed. Each
-/// variant has its servers in `servers`; where those do not have a fault, there is no trial.
+/// variant has its servers in `servers`; where those do not have a fault, there is no trial. Each
+/// load has its number of repetitions.
 pub(crate) fn blocks(
     servers: &[Servers],
     faults: &[Fault],
-    params: &[Params],
-    n_trials: u32,
+    loads: &[(Params, u32)],
     seed: Seed,
 ) -> Vec<Block> {
     let mut rng = seed.stream("order");
     let mut blocks = Vec::new();
-    for trial in 0..n_trials {
+    let n_trials_max = loads.iter().map(|(_, n_trials)| *n_trials).max().unwrap_or(0);
+    for trial in 0..n_trials_max {
         for &fault in faults {
-            for params in params {
+            for (params, _) in loads.iter().filter(|(_, n_trials)| trial < *n_trials) {
                 let there = |it: &usize| servers[*it].have(fault);
                 let mut order: Vec<_> = (0..servers.len()).filter(there).collect();
                 order.shuffle(&mut rng);
@@ -87,18 +88,19 @@ mod tests {
         [Servers::default(); 6]
     }
 
-    fn params(load_factor: f64) -> Params {
-        Params {
+    fn load(load_factor: f64, n_trials: u32) -> (Params, u32) {
+        let params = Params {
             load_factor: Some(load_factor),
             arrival_rate_per_sec: load_factor * 400.0,
             n_instances: 1,
-        }
+        };
+        (params, n_trials)
     }
 
     #[test]
     fn every_cell_is_planned_once_per_repetition() {
         let blocks =
-            blocks(&six(), &[Fault::Crash, Fault::Pause], &[params(0.7), params(1.5)], 3, Seed(1));
+            blocks(&six(), &[Fault::Crash, Fault::Pause], &[load(0.7, 3), load(1.5, 3)], Seed(1));
         assert_eq!(blocks.len(), 2 * 2 * 3);
         for block in &blocks {
             let mut variants: Vec<_> = block.trials.iter().map(|it| it.variant).collect();
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_order_comes_from_the_seed() {
-        let order = |seed| blocks(&six(), &[Fault::Crash], &[params(1.5)], 5, Seed(seed));
+        let order = |seed| blocks(&six(), &[Fault::Crash], &[load(1.5, 5)], Seed(seed));
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
     }

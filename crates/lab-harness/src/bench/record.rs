@@ -1,6 +1,6 @@
 //! `campaign.json`: what is known of the run as a whole, kept up to date while it goes on.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Result, bail};
 use lab_core::artifact::{
@@ -53,7 +53,8 @@ impl Record {
             versions: environment.versions.clone(),
             calibration,
             slo: campaign.slo,
-            n_trials: campaign.trials.get(),
+            n_trials: campaign.trials.most(),
+            n_trials_of_load: selection.n_trials_of_load(params),
             cells: cells(selection, params),
         };
         write_json(&folder.join(FILE), &record)
@@ -87,11 +88,13 @@ impl Record {
         }
         let there = Self::read(folder)?;
         let campaign = &selection.campaign;
+        let of_load = selection.n_trials_of_load(&selection.params(0.0));
+        let asked_trials = trials(campaign.trials.most(), &of_load);
         let pairs = [
             ("campaign", there.campaign, selection.name.clone()),
             ("profile", there.profile.name().into(), campaign.profile.name().into()),
             ("seed", there.seed.0.to_string(), campaign.seed.0.to_string()),
-            ("trials", there.n_trials.to_string(), campaign.trials.to_string()),
+            ("trials", trials(there.n_trials, &there.n_trials_of_load), asked_trials),
             ("cells", cell_names(&there.cells), cell_names(&wanted_cells(selection))),
         ];
         for (what, there, asked) in pairs {
@@ -109,6 +112,13 @@ impl Record {
 /// The cells of a selection; rates of factors are not known and not compared.
 fn wanted_cells(selection: &Selection) -> Vec<PlannedCell> {
     cells(selection, &selection.params(0.0))
+}
+
+fn trials(n_trials: u32, of_load: &BTreeMap<String, u32>) -> String {
+    if of_load.is_empty() {
+        return n_trials.to_string();
+    }
+    of_load.iter().map(|(load, n)| format!("{load} {n}")).collect::<Vec<_>>().join(", ")
 }
 
 fn cell_names(cells: &[PlannedCell]) -> String {

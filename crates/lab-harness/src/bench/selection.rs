@@ -1,12 +1,12 @@
 //! The campaign file with the command line laid over it, checked as a whole before anything runs.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 use lab_core::{
     artifact::manifest::Params,
     scenario::{
-        Campaign, Fault, FaultRefused, PhaseOverrides, ResolvedVariant, Servers, Topology,
+        Campaign, Fault, FaultRefused, PhaseOverrides, ResolvedVariant, Servers, Topology, Trials,
         resolve_variant,
     },
     seed::Seed,
@@ -57,7 +57,9 @@ impl Selection {
         if !args.load_factor.is_empty() {
             campaign.load_factors.clone_from(&args.load_factor);
         }
-        campaign.trials = args.trials.unwrap_or(campaign.trials);
+        if let Some(trials) = Trials::from_numbers(&args.trials) {
+            campaign.trials = trials;
+        }
         if let Some(profile) = args.profile {
             // The flag says how long phases are; what the file says otherwise goes with its profile.
             campaign.profile = profile;
@@ -81,6 +83,9 @@ impl Selection {
         let out =
             args.out.clone().unwrap_or_else(|| files.root.join("results").join(&args.campaign));
         let load = args.rate.map_or(OfferedLoad::Factors, OfferedLoad::Rate);
+        if args.rate.is_some() && matches!(campaign.trials, Trials::OfLoadFactors(_)) {
+            bail!("--trials: give one number beside --rate, got {}", campaign.trials);
+        }
         Ok(Self { name: args.campaign.clone(), campaign, variants, load, out })
     }
 
@@ -88,7 +93,26 @@ impl Selection {
     pub(crate) fn blocks(&self, params: &[Params]) -> Vec<Block> {
         let campaign = &self.campaign;
         let servers: Vec<Servers> = self.variants.iter().map(ResolvedVariant::servers).collect();
-        blocks(&servers, &campaign.faults, params, campaign.trials.get(), campaign.seed)
+        let loads: Vec<(Params, u32)> =
+            params.iter().map(|it| (it.clone(), self.n_trials(it))).collect();
+        blocks(&servers, &campaign.faults, &loads, campaign.seed)
+    }
+
+    /// Repetitions of the cells with these parameters.
+    fn n_trials(&self, params: &Params) -> u32 {
+        let Campaign { load_factors, trials, .. } = &self.campaign;
+        let place = load_factors.iter().position(|it| Some(it.get()) == params.load_factor);
+        trials.of_load_factor(place.unwrap_or(0)).unwrap_or_else(|| trials.most())
+    }
+
+    /// Repetitions under each load, by the name of its folder, where they have numbers of their own.
+    pub(crate) fn n_trials_of_load(&self, params: &[Params]) -> BTreeMap<String, u32> {
+        match self.campaign.trials {
+            Trials::Each(_) => BTreeMap::new(),
+            Trials::OfLoadFactors(_) => {
+                params.iter().map(|it| (it.folder(), self.n_trials(it))).collect()
+            }
+        }
     }
 
     /// The parameters of every cell, given C in requests per second.
@@ -188,7 +212,7 @@ mod tests {
         assert_eq!(selection.variants.len(), 2);
         assert_eq!(selection.variants[1].base.as_deref(), Some("bounded-timeouts"));
         assert_eq!(selection.campaign.faults, vec![Fault::Pause]);
-        assert_eq!(selection.campaign.trials.get(), 3);
+        assert_eq!(selection.campaign.trials.to_string(), "3");
         assert!(selection.out.ends_with("results/redis-outage"));
     }
 
@@ -201,6 +225,35 @@ mod tests {
         assert_eq!(rates, [280.9, 601.8]);
         let fixed = select(&["--rate", "1500"]).unwrap().params(401.23);
         assert_eq!(fixed[0].folder(), "rate-1500");
+    }
+
+    #[test]
+    fn each_load_factor_may_have_a_number_of_trials_of_its_own() {
+        let flags = ["--load-factor", "0.7,1.5", "--trials", "3,5", "--variant", "none"];
+        let selection = select(&flags).unwrap();
+        let params = selection.params(400.0);
+        let of_load = [("load-factor-0.7".to_owned(), 3), ("load-factor-1.5".to_owned(), 5)];
+        assert_eq!(selection.n_trials_of_load(&params), BTreeMap::from(of_load));
+        let ran: Vec<_> = selection
+            .blocks(&params)
+            .iter()
+            .flat_map(|it| it.trials.clone())
+            .map(|it| (it.trial, it.params.load_factor.unwrap()))
+            .collect();
+        let twice = |trial| [(trial, 0.7), (trial, 1.5)];
+        assert_eq!(
+            ran,
+            [twice(0), twice(1), twice(2)]
+                .concat()
+                .into_iter()
+                .chain([(3, 1.5), (4, 1.5)])
+                .collect::<Vec<_>>()
+        );
+        let error = |args: &[&str]| format!("{:#}", select(args).unwrap_err());
+        let three = error(&["--load-factor", "0.7,1.5", "--trials", "3,5,1"]);
+        assert!(three.contains("one for each of the 2 load factors, got 3,5,1"), "{three}");
+        let beside_rate = error(&["overload", "--rate", "100", "--trials", "3,5,1"]);
+        assert!(beside_rate.contains("--trials: give one number beside --rate"), "{beside_rate}");
     }
 
     #[test]

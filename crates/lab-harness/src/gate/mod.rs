@@ -68,7 +68,7 @@ fn bench_args(args: &GateArgs, campaign: String, out: PathBuf) -> BenchArgs {
         campaign,
         variant: Vec::new(),
         fault: Vec::new(),
-        trials: None,
+        trials: Vec::new(),
         seed: None,
         out: Some(out),
         resume: false,

@@ -91,12 +91,12 @@ fn bench_of(baseline: &Summary, args: &GateArgs, out: PathBuf) -> Result<BenchAr
         ([rate], true) => Some(PerSec::new(*rate)?),
         _ => bail!("--baseline: its cells have no load that one run can offer; give --result"),
     };
-    let n_trials = cells.iter().map(|it| it.n_trials).max().unwrap_or(0);
+    let trials = trials_of(cells, &factors);
     let factors: Result<Vec<_>, _> = factors.into_iter().map(LoadFactor::new).collect();
     Ok(BenchArgs {
         variant: each(cells, |it| Some(it.variant.clone())),
         fault: each(cells, |it| Some(it.fault.name().to_owned())),
-        trials: NonZeroU32::new(n_trials),
+        trials,
         seed: Some(baseline.seed.0),
         profile: Some(baseline.profile),
         load_factor: factors?,
@@ -104,6 +104,20 @@ fn bench_of(baseline: &Summary, args: &GateArgs, out: PathBuf) -> Result<BenchAr
         deadline: Some(Duration::from_secs_f64(baseline.slo.deadline_ms / 1_000.0)),
         ..bench_args(args, baseline.campaign.clone(), out)
     })
+}
+
+/// How often the cells of each load factor were run; one number where all were as often, or have no
+/// load factor.
+fn trials_of(cells: &[CellSummary], factors: &[f64]) -> Vec<NonZeroU32> {
+    let most = |factor: Option<f64>| {
+        let is_of =
+            |it: &&CellSummary| factor.is_none_or(|factor| it.params.load_factor == Some(factor));
+        cells.iter().filter(is_of).filter_map(|it| NonZeroU32::new(it.n_trials)).max()
+    };
+    let of_each: Vec<NonZeroU32> = factors.iter().filter_map(|it| most(Some(*it))).collect();
+    let are_all_there = of_each.len() == factors.len();
+    let differ = of_each.iter().any(|it| *it != of_each[0]);
+    if are_all_there && differ { of_each } else { most(None).into_iter().collect() }
 }
 
 /// What the cells have of one kind, each once, in their order.
@@ -143,7 +157,7 @@ mod tests {
         let factors: Vec<f64> = bench.load_factor.iter().map(|it| it.get()).collect();
         assert_eq!((factors, bench.rate), (vec![0.7, 1.5], None));
         assert_eq!(bench.deadline, Some(Duration::from_secs(1)));
-        assert!(bench.no_install && !bench.resume && bench.trials.is_some());
+        assert!(bench.no_install && !bench.resume && !bench.trials.is_empty());
     }
 
     #[test]

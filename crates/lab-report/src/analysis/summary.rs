@@ -24,14 +24,16 @@ pub struct TrialResult<'a> {
 
 /// Sums a campaign up. `trials` has one list for each planned cell, in the order of the plan.
 pub fn summarise(run: &CampaignRun, trials: &[Vec<TrialResult<'_>>]) -> Summary {
-    let is_short = |it: &Vec<TrialResult<'_>>| it.len() < run.n_trials as usize;
+    let is_short = |(cell, trials): (&PlannedCell, &Vec<TrialResult<'_>>)| {
+        trials.len() < run.n_trials_of(cell) as usize
+    };
     let version = |name: &str| run.versions.get(name).cloned();
     Summary {
         schema: SCHEMA.to_owned(),
         campaign: run.campaign.clone(),
         profile: run.profile,
         seed: run.seed,
-        partial: run.partial || trials.iter().any(is_short),
+        partial: run.partial || run.cells.iter().zip(trials).any(is_short),
         started_at: run.started_at.clone(),
         wall_time_s: run.wall_time_s,
         measuring_time_s: run.measuring_time_s,

@@ -109,6 +109,7 @@ pub(crate) fn campaign_run(cells: Vec<PlannedCell>) -> CampaignRun {
         calibration: None,
         slo: Slo { deadline: Duration::from_secs(1), served_ratio_min: Ratio::new(0.95).unwrap() },
         n_trials: 3,
+        n_trials_of_load: BTreeMap::new(),
         cells,
     }
 }

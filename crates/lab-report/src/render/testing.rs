@@ -191,6 +191,7 @@ fn run() -> CampaignRun {
         calibration: Some(calibration()),
         slo: scenario().slo,
         n_trials: 3,
+        n_trials_of_load: BTreeMap::new(),
         cells: Vec::new(),
     }
 }

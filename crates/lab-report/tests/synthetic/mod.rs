@@ -141,6 +141,7 @@ pub(crate) fn write_campaign_of(
         calibration: None,
         slo: campaign.slo,
         n_trials,
+        n_trials_of_load: BTreeMap::new(),
         cells,
     };
     write_json(&folder.join(campaign_run::FILE), &run);
