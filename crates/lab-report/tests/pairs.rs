@@ -44,7 +44,7 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// One of the three committed trials of the cell that the gate judges.
+/// One of three committed trials of the cell that the gate judges.
 fn committed(pair: u32) -> TrialVerdict {
     let cell = "results/redis-outage/trials/playbook-one-minute/crash/load-factor-1.5";
     read(&repository(cell).join(format!("trial-{:03}/verdict.json", pair % 3)))

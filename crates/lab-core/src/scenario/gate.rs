@@ -17,14 +17,14 @@ pub struct GateSpec {
     pub looks: Vec<u32>,
     /// Most probability of *regression* for identical code, over all looks and figures together.
     pub false_alarm_ratio_max: f64,
-    /// Most probability of *pass* for a figure that is worse by its margin and its floor, over all
-    /// looks together.
+    /// Most probability of *pass* for a figure that is worse by what a pass rules out, over all looks
+    /// together.
     pub miss_ratio_max: f64,
     /// The figures that decide. All others are shown.
     pub figures: Vec<FigureMargin>,
 }
 
-/// How much worse a figure may be. Only what is beyond both is a regression.
+/// How much worse a figure may be. Only what is beyond the factor and the floor is a regression.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FigureMargin {
@@ -34,6 +34,18 @@ pub struct FigureMargin {
     pub factor: f64,
     /// Worse by this much, in the figure's own unit.
     pub floor: f64,
+    /// What a pass rules out, as a factor (the non-inferiority margin). `None`: `factor`. Where trials
+    /// differ much from each other a few of them cannot rule out the factor of a regression even for
+    /// identical code; a greater one they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_factor: Option<f64>,
+}
+
+impl FigureMargin {
+    /// The factor that a pass rules out.
+    pub fn pass_factor(&self) -> f64 {
+        self.pass_factor.unwrap_or(self.factor)
+    }
 }
 
 /// A figure of one trial that two versions are compared in.
@@ -196,7 +208,8 @@ impl GateSpec {
         if !(1..=FIGURES_MAX).contains(&self.figures.len()) {
             return wrong("figures", "1 to 3 tables", self.figures.len().to_string());
         }
-        for (at, FigureMargin { figure, factor, floor }) in self.figures.iter().enumerate() {
+        for (at, margin) in self.figures.iter().enumerate() {
+            let FigureMargin { figure, factor, floor, .. } = margin;
             if self.figures[..at].iter().any(|it| it.figure == *figure) {
                 return wrong("figures", "different figures", format!("{} twice", figure.name()));
             }
@@ -205,6 +218,10 @@ impl GateSpec {
             }
             if !(0.0 <= *floor && floor.is_finite()) {
                 return wrong("figures.floor", "0 or more", floor.to_string());
+            }
+            let pass_factor = margin.pass_factor();
+            if !(*factor <= pass_factor && pass_factor.is_finite()) {
+                return wrong("figures.pass_factor", "at least factor", pass_factor.to_string());
             }
         }
         self.check_reach()
@@ -286,6 +303,11 @@ mod tests {
             ("false_alarm_ratio_max = 0.05", "false_alarm_ratio_max = 5", "above 0 and below 0.5"),
             ("miss_ratio_max = 0.1", "miss_ratio_max = 0", "gate.miss_ratio_max"),
             ("factor = 1.12", "factor = 0.8", "gate.figures.factor: must be above 1, got 0.8"),
+            (
+                "pass_factor = 1.2",
+                "pass_factor = 1.1",
+                "gate.figures.pass_factor: must be at least",
+            ),
             ("floor = 0.25", "floor = -1.0", "gate.figures.floor: must be 0 or more"),
             ("\"served_ratio\"", "\"response_time_ms_p99\"", "different figures"),
             ("\"served_ratio\"", "\"latency\"", "latency"),

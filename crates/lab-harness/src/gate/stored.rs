@@ -157,7 +157,24 @@ mod tests {
         let factors: Vec<f64> = bench.load_factor.iter().map(|it| it.get()).collect();
         assert_eq!((factors, bench.rate), (vec![0.7, 1.5], None));
         assert_eq!(bench.deadline, Some(Duration::from_secs(1)));
-        assert!(bench.no_install && !bench.resume && !bench.trials.is_empty());
+        assert!(bench.no_install && !bench.resume);
+    }
+
+    #[test]
+    fn each_load_factor_is_run_as_often_as_it_was() {
+        let trials = |baseline: &Summary| {
+            let bench = bench_of(baseline, &args(), "out".into()).unwrap();
+            bench.trials.iter().map(|it| it.get()).collect::<Vec<_>>()
+        };
+        let mut baseline = committed();
+        let mut with = |hardest: u32| {
+            for cell in &mut baseline.variants {
+                cell.n_trials = if cell.params.load_factor == Some(1.5) { hardest } else { 3 };
+            }
+            trials(&baseline)
+        };
+        assert_eq!(with(5), [3, 5], "of load factors 0.7 and 1.5");
+        assert_eq!(with(3), [3]);
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn narrow(n: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::testing::{planned_cell, trial_figures, trial_verdict};
+    use crate::analysis::testing::{campaign_run, planned_cell, trial_figures, trial_verdict};
 
     fn summary_of(trials: &[TrialVerdict]) -> CellSummary {
         let histograms = PhaseHistograms::default();
@@ -250,6 +250,20 @@ mod tests {
             (None, None, None)
         );
         assert_eq!(cell.phases.fault.offered_per_sec, None);
+    }
+
+    #[test]
+    fn a_cell_is_whole_with_as_many_trials_as_its_load_was_planned_for() {
+        let (verdict, histograms) = (trial(1.0, 1.0, 1.0), PhaseHistograms::default());
+        let two = vec![TrialResult { verdict: &verdict, histograms: &histograms }; 2];
+        let mut run = campaign_run(vec![planned_cell()]);
+        let mut is_partial = |of_load: &[(&str, u32)]| {
+            run.n_trials_of_load = of_load.iter().map(|(it, n)| ((*it).to_owned(), *n)).collect();
+            summarise(&run, std::slice::from_ref(&two)).partial
+        };
+        assert!(is_partial(&[]), "three are planned for every load");
+        assert!(!is_partial(&[("load-factor-1.5", 2)]));
+        assert!(is_partial(&[("load-factor-0.7", 2)]), "of another load");
     }
 
     // Recovered after 500 ms, never, after 900 ms: never ranks last, so the median is 900.

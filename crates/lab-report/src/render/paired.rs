@@ -167,7 +167,13 @@ impl Report<'_> {
         let allowed = margin.map_or_else(
             || numbers::MISSING.to_owned(),
             |it| {
-                format!("{} or by {}", numbers::factor(it.factor), numbers::three_digits(it.floor))
+                let [factor, rules_out] = [it.factor, it.pass_factor()].map(numbers::factor);
+                let floor = numbers::three_digits(it.floor);
+                if factor == rules_out {
+                    format!("{factor} or by {floor}")
+                } else {
+                    format!("{factor} or by {floor} (a pass: below {rules_out})")
+                }
             },
         );
         let p = format!("{:.4} (at most {:.4})", judged.p, judged.p_max);

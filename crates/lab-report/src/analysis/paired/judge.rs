@@ -5,8 +5,8 @@
 //! - **regression** when three things hold for one figure: Wilcoxon's one-sided test is significant
 //!   after Holm's correction over the figures, the estimate of Hodges and Lehmann of how many times
 //!   as bad is beyond the factor allowed, and that of by how much is beyond the floor;
-//! - **pass** when for every figure the upper end of one of the two intervals is below what is
-//!   allowed;
+//! - **pass** when for every figure the upper end of the factor's interval is below what a pass rules
+//!   out, or that of the difference's below the floor;
 //! - else more pairs, or after the last look *inconclusive*.
 //!
 //! Each look has an equal part of the probability of a false alarm, so over all looks it is at most
@@ -115,8 +115,9 @@ impl Compared<'_> {
         let FigureMargin { factor, floor, .. } = *self.margin;
         let it = &self.comparison;
         let is_beyond = factor <= it.worse_factor && floor <= it.worse_by;
-        let is_below = it.worse_factor_interval.is_some_and(|[_, high]| high < factor)
-            || it.worse_by_high.is_some_and(|high| high < floor);
+        let is_below =
+            it.worse_factor_interval.is_some_and(|[_, high]| high < self.margin.pass_factor())
+                || it.worse_by_high.is_some_and(|high| high < floor);
         let verdict = match (is_significant && is_beyond, is_below) {
             (true, _) => GateVerdict::Regression,
             (false, true) => GateVerdict::Pass,

@@ -68,6 +68,22 @@ fn a_difference_within_the_margin_is_no_regression_however_significant() {
     assert_eq!(judgement.verdict, GateVerdict::Pass);
 }
 
+// The upper end of eight pairs is the third of the averages of two: 1.28, 1.275, 1.27. That is beyond
+// the 1.25 of a regression, and below 1.3. The floor, which is a way to pass too, is made small.
+#[test]
+fn a_pass_may_rule_out_more_than_a_regression_needs() {
+    let verdict = |factors: [f64; 8], pass_factor| {
+        let mut file = file(by_factors(&factors));
+        let margin = &mut file.subject.gate.figures[0];
+        (margin.floor, margin.pass_factor) = (0.1, pass_factor);
+        judge(&file).verdict
+    };
+    let scattered = [0.9, 1.0, 1.1, 1.28, 0.95, 1.05, 1.27, 0.85];
+    assert_eq!(verdict(scattered, None), GateVerdict::Undecided);
+    assert_eq!(verdict(scattered, Some(1.3)), GateVerdict::Pass);
+    assert_eq!(verdict([1.27; 8], Some(1.3)), GateVerdict::Regression, "which goes before a pass");
+}
+
 // 0.1 ms, ten times as long as 0.01 ms: beyond the factor, below the floor of 1 ms.
 #[test]
 fn a_difference_below_the_floor_is_no_regression_whatever_its_factor() {
