@@ -239,6 +239,19 @@ pub struct SideFigures {
     /// Whether the p99 of the fault window is that of a request that was not served: the true value
     /// is at least as large.
     pub p99_censored: bool,
+    /// What the machine was like. `None`: nobody recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineSeen>,
+}
+
+/// What the machine was like in one trial, told by what does not depend on the service.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MachineSeen {
+    /// Share of the time from the baseline to the last arrival in which the generator's processor
+    /// stood still.
+    pub stalled_ratio: f64,
+    /// Processor time of the generator in the fault window, in seconds for each second.
+    pub load_cpu_cores: f64,
 }
 
 /// What a comparison says.

@@ -42,7 +42,7 @@ fn read_side(folder: &Path, pair: u32, side: Side) -> Result<SideFigures, Artifa
         let what = format!("it is not valid, and {RUN_FILE} has it among the valid pairs");
         return Err(ArtifactError::DoesNotAddUp { path, cell, what });
     }
-    Ok(side_figures(&verdict.figures))
+    Ok(side_figures(&verdict))
 }
 
 /// Reads a `pairs.json`, or the one of the comparison whose folder `path` is.

@@ -6,7 +6,10 @@ use lab_core::{
 };
 
 use super::{gate::columns, numbers};
-use crate::analysis::statistics::{median, standard_deviation};
+use crate::analysis::{
+    paired::figures::comparable,
+    statistics::{median, standard_deviation},
+};
 
 /// How a gate can end, in the order of the tables' columns.
 const ENDS: [GateVerdict; 3] =
@@ -82,10 +85,10 @@ pub fn known_gates_table(records: &[KnownGates]) -> String {
         return "*Not measured yet.*".into();
     }
     let mut table = String::from(
-        "| the head | gates run | regression | pass | inconclusive | decided after | pairs | \
+        "| the head | gates run | regression | pass | inconclusive | decided after | pairs | of these alike | \
          p99, times as long | spread of its logarithm | made-up gates: regression | pass | \
          inconclusive |\n\
-         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     for record in records {
         let [regression, pass, inconclusive] = ENDS.map(|it| n_run(record, it));
@@ -95,12 +98,13 @@ pub fn known_gates_table(records: &[KnownGates]) -> String {
             ENDS.map(|verdict| numbers::count(of_verdict(it, verdict).into()))
         });
         table.push_str(&format!(
-            "\n| {} | {} | {regression} | {pass} | {inconclusive} | {} | {} | {times} | {spread} | \
+            "\n| {} | {} | {regression} | {pass} | {inconclusive} | {} | {} | {} | {times} | {spread} | \
              {said} | {passed} | {unsure} |",
             what(record.change),
             record.gates.len(),
             decided_after(record),
             record.n_pairs,
+            comparable_in_p99(record).len(),
         ));
     }
     table
@@ -121,17 +125,22 @@ fn decided_after(record: &KnownGates) -> String {
     shown(median(&needed))
 }
 
-/// Median over all pairs of the head's p99 over the reference's, and the standard deviation of its
+/// Median over the pairs that can be compared of the head's p99 over the reference's, and the standard deviation of its
 /// logarithm.
 fn p99_ratio(record: &KnownGates) -> (String, String) {
     let ratio = |it: &PairFigures| {
         let (head, reference) = it.both(GateFigure::ResponseTimeMsP99)?;
         Some(head / reference)
     };
-    let pairs = record.comparisons.iter().flat_map(|it| &it.pairs);
-    let ratios: Vec<f64> = pairs.filter_map(ratio).collect();
+    let pairs = comparable_in_p99(record);
+    let ratios: Vec<f64> = pairs.into_iter().filter_map(ratio).collect();
     let logarithms: Vec<f64> = ratios.iter().map(|it| it.ln()).collect();
     (shown(median(&ratios)), shown(standard_deviation(&logarithms)))
+}
+
+fn comparable_in_p99(record: &KnownGates) -> Vec<&PairFigures> {
+    let pairs = record.comparisons.iter().flat_map(|it| &it.pairs);
+    comparable(pairs, GateFigure::ResponseTimeMsP99, &record.gate)
 }
 
 fn shown(value: Option<f64>) -> String {

@@ -18,6 +18,7 @@ use super::{
     numbers,
     paired_plot::PairedPlot,
 };
+use crate::analysis::paired::figures::comparable;
 
 /// The text of a comment on a pull request, below the folder of the comparison.
 const COMMENT_FILE: &str = "gate.md";
@@ -125,11 +126,43 @@ impl Report<'_> {
                 given_up.reasons.join("; ")
             ),
             (GateVerdict::Inconclusive, None) => {
-                format!("{pairs} it cannot be told: {}", named(GateVerdict::Undecided))
+                format!("{pairs} it cannot be told: {}", self.undecided())
             }
             (GateVerdict::Undecided, _) => format!("{pairs} there are more to come"),
         };
         format!("{}: {why}", judgement.verdict.name())
+    }
+
+    /// The figures that decide and were not decided, those without a pair among them.
+    fn undecided(&self) -> String {
+        let decided = |it: &&JudgedFigure| it.verdict != GateVerdict::Undecided;
+        let decided: Vec<GateFigure> = last_look(self.judgement)
+            .iter()
+            .filter(decided)
+            .map(|it| it.comparison.figure)
+            .collect();
+        let all = self.file.subject.gate.figures.iter().map(|it| it.figure);
+        let open = all.filter(|it| !decided.contains(it));
+        open.map(GateFigure::title).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Which pairs did not count for figures that depend on the machine's speed; empty when all did.
+    fn unlike(&self) -> String {
+        let Some(alike) = self.file.subject.gate.alike else { return String::new() };
+        let figure = GateFigure::ResponseTimeMsP99;
+        let compared = comparable(&self.file.pairs, figure, &self.file.subject.gate);
+        if compared.len() == self.file.pairs.len() {
+            return String::new();
+        }
+        format!(
+            "Response times and connection demand are compared in {} of {} pairs: in the others the \
+             machine was not the same for both versions. It stood still for more than {} % of a trial, \
+             or the generator, which does the same for both, took more than {} the processor time.\n",
+            compared.len(),
+            self.file.pairs.len(),
+            numbers::three_digits(100.0 * alike.stalled_ratio_max),
+            numbers::factor(alike.load_cpu_factor_max)
+        )
     }
 
     /// What was compared, in one line.
@@ -186,8 +219,9 @@ impl Report<'_> {
         format!(
             "Above 1× is worse. Allowed is what is below either: this many times as bad, or worse by \
              this much. Each end of an interval is exceeded with a probability of at most {}.\n\
-             {BLIND}\n{}\n",
+             {}{BLIND}\n{}\n",
             numbers::three_digits(level),
+            self.unlike(),
             false_alarm_line(self.identical, &self.file.subject.gate)
         )
     }

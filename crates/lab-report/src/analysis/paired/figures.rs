@@ -4,23 +4,56 @@ use std::collections::BTreeMap;
 
 use lab_core::{
     artifact::{
-        gate::{PairFigures, SideFigures},
-        verdict::TrialFigures,
+        gate::{MachineSeen, PairFigures, SideFigures},
+        verdict::{TrialFigures, TrialVerdict},
     },
-    scenario::GateFigure,
+    scenario::{GateFigure, GateSpec, MachineAlike},
 };
 
 use super::super::statistics::{float, ratio};
 
 /// The figures of a trial; what does not exist is left out.
-pub fn side_figures(trial: &TrialFigures) -> SideFigures {
+pub fn side_figures(trial: &TrialVerdict) -> SideFigures {
     let mut figures = BTreeMap::new();
     for figure in GateFigure::ALL {
-        if let Some(value) = value(trial, figure) {
+        if let Some(value) = value(&trial.figures, figure) {
             figures.insert(figure, value);
         }
     }
-    SideFigures { figures, p99_censored: trial.p99_censored }
+    let p99_censored = trial.figures.p99_censored;
+    SideFigures { figures, p99_censored, machine: machine_seen(trial) }
+}
+
+fn machine_seen(trial: &TrialVerdict) -> Option<MachineSeen> {
+    let phases = &trial.figures.phases;
+    let fault = &phases.fault;
+    let figured_s = phases.baseline.duration_s + fault.duration_s + phases.recovery.duration_s;
+    Some(MachineSeen {
+        stalled_ratio: ratio(trial.machine_stalls.total_ms / 1_000.0, figured_s)?,
+        load_cpu_cores: ratio(fault.cpu_s.load?, fault.duration_s)?,
+    })
+}
+
+/// The pairs in which `figure` is compared: one that depends on the machine's speed only in those
+/// whose trials had the same machine, as far as that is known.
+pub fn comparable<'a>(
+    pairs: impl IntoIterator<Item = &'a PairFigures>,
+    figure: GateFigure,
+    spec: &GateSpec,
+) -> Vec<&'a PairFigures> {
+    let alike = spec.alike.filter(|_| figure.depends_on_speed());
+    let counts = |it: &&PairFigures| alike.is_none_or(|alike| is_alike(it, alike));
+    pairs.into_iter().filter(counts).collect()
+}
+
+fn is_alike(pair: &PairFigures, alike: MachineAlike) -> bool {
+    let (Some(head), Some(reference)) = (pair.head.machine, pair.reference.machine) else {
+        return true;
+    };
+    let ran = |it: MachineSeen| it.stalled_ratio <= alike.stalled_ratio_max;
+    let (one, other) = (head.load_cpu_cores, reference.load_cpu_cores);
+    let is_as_fast = one.max(other) <= alike.load_cpu_factor_max * one.min(other);
+    ran(head) && ran(reference) && is_as_fast
 }
 
 fn value(trial: &TrialFigures, figure: GateFigure) -> Option<f64> {
@@ -61,7 +94,10 @@ pub fn worsening(pair: &PairFigures, figure: GateFigure) -> Option<Worsening> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::testing::pair, *};
+    use super::{
+        super::testing::{pair, spec},
+        *,
+    };
 
     fn of(figure: GateFigure, reference: f64, head: f64) -> Worsening {
         worsening(&pair(0, &[(figure, reference, head)]), figure).unwrap()
@@ -91,5 +127,41 @@ mod tests {
         let mut half = pair(0, &[(GateFigure::TimeToRecoverMs, 300.0, 300.0)]);
         half.head.figures.clear();
         assert_eq!(worsening(&half, GateFigure::TimeToRecoverMs), None);
+    }
+
+    /// A pair whose trials saw these stalls and generators, reference and head.
+    fn on(machines: [Option<(f64, f64)>; 2]) -> PairFigures {
+        let mut pair = pair(0, &[(GateFigure::ResponseTimeMsP99, 4.0, 4.0)]);
+        let [reference, head] = machines.map(|it| {
+            it.map(|(stalled_ratio, load_cpu_cores)| MachineSeen { stalled_ratio, load_cpu_cores })
+        });
+        (pair.reference.machine, pair.head.machine) = (reference, head);
+        pair
+    }
+
+    // At most 1 % of the time, at most 1.08 times the processor time: 0.0756 is 1.08 times 0.07.
+    #[test]
+    fn only_pairs_with_the_same_machine_are_compared_in_what_its_speed_changes() {
+        let spec = GateSpec {
+            alike: Some(MachineAlike { stalled_ratio_max: 0.01, load_cpu_factor_max: 1.08 }),
+            ..spec()
+        };
+        let n = |machines, figure| comparable(&[on(machines)], figure, &spec).len();
+        let p99 = |machines| n(machines, GateFigure::ResponseTimeMsP99);
+        let quiet = Some((0.0, 0.07));
+        for (other, counts) in [
+            (Some((0.01, 0.07)), 1),
+            (Some((0.011, 0.07)), 0),
+            (Some((0.0, 0.0755)), 1),
+            (Some((0.0, 0.0757)), 0),
+            (None, 1),
+        ] {
+            assert_eq!(p99([quiet, other]), counts, "head {other:?}");
+            assert_eq!(p99([other, quiet]), counts, "reference {other:?}");
+        }
+        let unlike = [quiet, Some((0.5, 0.7))];
+        assert_eq!(n(unlike, GateFigure::ServedRatio), 1, "no matter how fast the machine was");
+        let always = GateSpec { alike: None, ..spec };
+        assert_eq!(comparable(&[on(unlike)], GateFigure::ResponseTimeMsP99, &always).len(), 1);
     }
 }

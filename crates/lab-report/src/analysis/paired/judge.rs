@@ -24,7 +24,7 @@ use lab_core::{
 
 use super::{
     super::statistics::{count, median},
-    figures::{Worsening, worsening},
+    figures::{Worsening, comparable, worsening},
     signed_rank::{critical_rank_sum, signed_rank},
     walsh::WalshAverages,
 };
@@ -40,7 +40,6 @@ pub fn judge(file: &GatePairs) -> GateJudgement {
         (decided, _) => decided,
     };
     let is_shown = |it: &GateFigure| spec.figures.iter().all(|judged| judged.figure != *it);
-    let level = spec.level_of_pass();
     let shown = GateFigure::ALL.into_iter().filter(is_shown);
     GateJudgement {
         schema: JUDGEMENT_SCHEMA.into(),
@@ -48,7 +47,7 @@ pub fn judge(file: &GatePairs) -> GateJudgement {
         verdict,
         n_pairs: length(&file.pairs),
         looks,
-        shown: shown.filter_map(|it| compare(&file.pairs, it, level)).collect(),
+        shown: shown.filter_map(|it| compare(&file.pairs, it, spec)).collect(),
         given_up: file.given_up.clone(),
     }
 }
@@ -80,8 +79,9 @@ fn look(pairs: &[PairFigures], spec: &GateSpec) -> GateLook {
         .figures
         .iter()
         .filter_map(|margin| {
-            let comparison = compare(pairs, margin.figure, spec.level_of_pass())?;
-            let factors = worsenings(pairs, margin.figure, |it| it.log_factor);
+            let comparison = compare(pairs, margin.figure, spec)?;
+            let pairs = comparable(pairs, margin.figure, spec);
+            let factors = worsenings(&pairs, margin.figure, |it| it.log_factor);
             Some(Compared { margin, comparison, p: signed_rank(&factors).p_above })
         })
         .collect();
@@ -150,14 +150,15 @@ fn holm_levels(p: &[f64], spec: &GateSpec) -> Vec<Holm> {
     levels
 }
 
-/// One figure of the two versions; `None` when no pair has it.
-fn compare(pairs: &[PairFigures], figure: GateFigure, level: f64) -> Option<FigureComparison> {
+/// One figure of the two versions, in the pairs that can be compared in it; `None` when none has it.
+fn compare(pairs: &[PairFigures], figure: GateFigure, spec: &GateSpec) -> Option<FigureComparison> {
+    let (pairs, level) = (comparable(pairs, figure, spec), spec.level_of_pass());
     let (head, reference): (Vec<f64>, Vec<f64>) =
         pairs.iter().filter_map(|it| it.both(figure)).unzip();
-    let factors = WalshAverages::of(&worsenings(pairs, figure, |it| it.log_factor));
-    let differences = WalshAverages::of(&worsenings(pairs, figure, |it| it.by));
+    let factors = WalshAverages::of(&worsenings(&pairs, figure, |it| it.log_factor));
+    let differences = WalshAverages::of(&worsenings(&pairs, figure, |it| it.by));
     let interval = factors.interval(level);
-    let is_censored = |it: &PairFigures| it.head.p99_censored || it.reference.p99_censored;
+    let is_censored = |it: &&PairFigures| it.head.p99_censored || it.reference.p99_censored;
     Some(FigureComparison {
         figure,
         n_pairs: length(&head),
@@ -172,7 +173,7 @@ fn compare(pairs: &[PairFigures], figure: GateFigure, level: f64) -> Option<Figu
 }
 
 fn worsenings(
-    pairs: &[PairFigures],
+    pairs: &[&PairFigures],
     figure: GateFigure,
     of: impl Fn(Worsening) -> f64,
 ) -> Vec<f64> {

@@ -30,6 +30,7 @@ pub(crate) fn pair(number: u32, figures: &[(GateFigure, f64, f64)]) -> PairFigur
     let side = |of: fn(&(GateFigure, f64, f64)) -> f64| SideFigures {
         figures: figures.iter().map(|it| (it.0, of(it))).collect(),
         p99_censored: false,
+        machine: None,
     };
     let first = if number.is_multiple_of(2) { Side::Head } else { Side::Reference };
     PairFigures {
