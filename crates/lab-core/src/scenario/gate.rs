@@ -22,23 +22,24 @@ pub struct GateSpec {
     pub miss_ratio_max: f64,
     /// The figures that decide. All others are shown.
     pub figures: Vec<FigureMargin>,
-    /// In which pairs figures that depend on the machine's speed are compared. `None`: in all.
+    /// How figures that depend on the machine's speed are compared. `None`: as they were measured, in
+    /// all pairs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alike: Option<MachineAlike>,
+    pub machine: Option<MachineSpec>,
 }
 
-/// When a pair's two trials had the same machine. What is looked at is the machine and the generator,
-/// which does the same in both, and never the service: otherwise its own slowness would be taken for
-/// the machine's.
+/// What is made of a machine that was not the same in the two trials of a pair. It is known by the
+/// witness of stalls and by the generator, which does the same in both, and never by the service: its
+/// own slowness would be taken for the machine's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MachineAlike {
+pub struct MachineSpec {
     /// Most share of a trial, from its baseline to its last arrival, in which the generator's
-    /// processor stood still.
+    /// processor stood still. A pair with more is not compared.
     pub stalled_ratio_max: f64,
-    /// Most that the generator's processor time in one fault window may be, in multiples of that in
-    /// the other.
-    pub load_cpu_factor_max: f64,
+    /// Where the generator took k times the processor time, a figure is expected to be k to the power
+    /// of this times as high, whatever the version. 0 expects nothing.
+    pub load_cpu_exponent: f64,
 }
 
 /// How much worse a figure may be. Only what is beyond the factor and the floor is a regression.
@@ -138,15 +139,14 @@ impl GateFigure {
         matches!(self, Self::ServedRatio | Self::GoodputRatio)
     }
 
-    /// Whether the same service has more of it on a slower machine.
+    /// Whether the same service has more of it when the machine is slower in the fault window.
     pub fn depends_on_speed(self) -> bool {
         match self {
-            Self::ResponseTimeMsP99 | Self::ResponseTimeMsP99Baseline | Self::ConnectionDemand => {
-                true
-            }
+            Self::ResponseTimeMsP99 | Self::ConnectionDemand => true,
             Self::ServedRatio
             | Self::QueriesPerRequest
             | Self::GoodputRatio
+            | Self::ResponseTimeMsP99Baseline
             | Self::QueriesPerRequestBaseline
             | Self::TimeToMitigateMs
             | Self::TimeToRecoverMs => false,
@@ -256,14 +256,14 @@ impl GateSpec {
                 return wrong("figures.pass_factor", "at least factor", pass_factor.to_string());
             }
         }
-        if let Some(MachineAlike { stalled_ratio_max, load_cpu_factor_max }) = self.alike {
-            if !(0.0..=1.0).contains(&stalled_ratio_max) {
-                let got = stalled_ratio_max.to_string();
-                return wrong("alike.stalled_ratio_max", "from 0 to 1", got);
-            }
-            if !(1.0 < load_cpu_factor_max && load_cpu_factor_max.is_finite()) {
-                let got = load_cpu_factor_max.to_string();
-                return wrong("alike.load_cpu_factor_max", "above 1", got);
+        if let Some(MachineSpec { stalled_ratio_max, load_cpu_exponent }) = self.machine {
+            for (key, allowed, most, got) in [
+                ("machine.stalled_ratio_max", "from 0 to 1", 1.0, stalled_ratio_max),
+                ("machine.load_cpu_exponent", "from 0 to 4", 4.0, load_cpu_exponent),
+            ] {
+                if !(0.0..=most).contains(&got) {
+                    return wrong(key, allowed, got.to_string());
+                }
             }
         }
         self.check_reach()
@@ -352,8 +352,12 @@ mod tests {
             ),
             ("floor = 0.25", "floor = -1.0", "gate.figures.floor: must be 0 or more"),
             ("\"served_ratio\"", "\"response_time_ms_p99\"", "different figures"),
-            ("stalled_ratio_max = 0.01", "stalled_ratio_max = 2.0", "gate.alike.stalled_ratio_max"),
-            ("load_cpu_factor_max = 1.08", "load_cpu_factor_max = 1.0", "must be above 1, got 1"),
+            (
+                "stalled_ratio_max = 0.01",
+                "stalled_ratio_max = 2.0",
+                "gate.machine.stalled_ratio_max",
+            ),
+            ("load_cpu_exponent = 2.0", "load_cpu_exponent = -1.0", "must be from 0 to 4, got -1"),
             ("\"served_ratio\"", "\"latency\"", "latency"),
             ("miss_ratio_max", "mis_ratio_max", "mis_ratio_max"),
         ] {

@@ -16,7 +16,7 @@ mod variant;
 
 pub use campaign::{Campaign, CampaignError, Database, Service, Slo, TopologyForbidden};
 pub use fault::{Fault, FaultPhaseTooShort};
-pub use gate::{FigureMargin, GateFigure, GateSpec, GateSpecError, MachineAlike};
+pub use gate::{FigureMargin, GateFigure, GateSpec, GateSpecError, MachineSpec};
 pub use operator::{FaultTooShort, OperatorAction};
 pub use profile::{Phase, PhaseLengths, PhaseOverrides, Profile};
 pub use restore::{NothingToRestore, Restore};

@@ -7,7 +7,7 @@ use lab_core::{
 
 use super::{gate::columns, numbers};
 use crate::analysis::{
-    paired::figures::comparable,
+    paired::figures::at_one_speed,
     statistics::{median, standard_deviation},
 };
 
@@ -85,26 +85,25 @@ pub fn known_gates_table(records: &[KnownGates]) -> String {
         return "*Not measured yet.*".into();
     }
     let mut table = String::from(
-        "| the head | gates run | regression | pass | inconclusive | decided after | pairs | of these alike | \
+        "| the head | gates run | regression | pass | inconclusive | decided after | pairs | of these compared | \
          p99, times as long | spread of its logarithm | made-up gates: regression | pass | \
          inconclusive |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     for record in records {
         let [regression, pass, inconclusive] = ENDS.map(|it| n_run(record, it));
-        let (times, spread) = p99_ratio(record);
+        let (n_compared, times, spread) = p99_ratio(record);
         let made_up = record.resampled.iter().find(|it| is_unchanged(it));
         let [said, passed, unsure] = made_up.map_or([const { String::new() }; 3], |it| {
             ENDS.map(|verdict| numbers::count(of_verdict(it, verdict).into()))
         });
         table.push_str(&format!(
-            "\n| {} | {} | {regression} | {pass} | {inconclusive} | {} | {} | {} | {times} | {spread} | \
+            "\n| {} | {} | {regression} | {pass} | {inconclusive} | {} | {} | {n_compared} | {times} | {spread} | \
              {said} | {passed} | {unsure} |",
             what(record.change),
             record.gates.len(),
             decided_after(record),
             record.n_pairs,
-            comparable_in_p99(record).len(),
         ));
     }
     table
@@ -125,22 +124,18 @@ fn decided_after(record: &KnownGates) -> String {
     shown(median(&needed))
 }
 
-/// Median over the pairs that can be compared of the head's p99 over the reference's, and the standard deviation of its
-/// logarithm.
-fn p99_ratio(record: &KnownGates) -> (String, String) {
+/// Of the pairs whose p99 was compared: how many there are, the median of the head's over the
+/// reference's, and the standard deviation of its logarithm.
+fn p99_ratio(record: &KnownGates) -> (usize, String, String) {
     let ratio = |it: &PairFigures| {
-        let (head, reference) = it.both(GateFigure::ResponseTimeMsP99)?;
+        let figure = GateFigure::ResponseTimeMsP99;
+        let (head, reference) = at_one_speed(it, figure, record.gate.machine)?;
         Some(head / reference)
     };
-    let pairs = comparable_in_p99(record);
-    let ratios: Vec<f64> = pairs.into_iter().filter_map(ratio).collect();
-    let logarithms: Vec<f64> = ratios.iter().map(|it| it.ln()).collect();
-    (shown(median(&ratios)), shown(standard_deviation(&logarithms)))
-}
-
-fn comparable_in_p99(record: &KnownGates) -> Vec<&PairFigures> {
     let pairs = record.comparisons.iter().flat_map(|it| &it.pairs);
-    comparable(pairs, GateFigure::ResponseTimeMsP99, &record.gate)
+    let ratios: Vec<f64> = pairs.filter_map(ratio).collect();
+    let logarithms: Vec<f64> = ratios.iter().map(|it| it.ln()).collect();
+    (ratios.len(), shown(median(&ratios)), shown(standard_deviation(&logarithms)))
 }
 
 fn shown(value: Option<f64>) -> String {

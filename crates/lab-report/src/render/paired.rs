@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use lab_core::{
     artifact::gate::{
         FigureComparison, GateJudgement, GatePairs, GateVerdict, JudgedFigure, KnownGates,
+        PairFigures,
     },
     scenario::GateFigure,
 };
@@ -18,7 +19,7 @@ use super::{
     numbers,
     paired_plot::PairedPlot,
 };
-use crate::analysis::paired::figures::comparable;
+use crate::analysis::{paired::figures::at_one_speed, statistics::median};
 
 /// The text of a comment on a pull request, below the folder of the comparison.
 const COMMENT_FILE: &str = "gate.md";
@@ -94,8 +95,8 @@ pub(super) fn times(factor: f64) -> String {
     if factor < 1.1 && 0.9 < factor { format!("{factor:.4}×") } else { numbers::factor(factor) }
 }
 
-const HEAD: [&str; 8] =
-    ["figure", "against", "head", "times as bad", "interval", "allowed", "p", "verdict"];
+const HEAD: [&str; 9] =
+    ["figure", "pairs", "against", "head", "times as bad", "interval", "allowed", "p", "verdict"];
 
 struct Report<'a> {
     file: &'a GatePairs,
@@ -146,23 +147,40 @@ impl Report<'_> {
         open.map(GateFigure::title).collect::<Vec<_>>().join("; ")
     }
 
-    /// Which pairs did not count for figures that depend on the machine's speed; empty when all did.
-    fn unlike(&self) -> String {
-        let Some(alike) = self.file.subject.gate.alike else { return String::new() };
+    /// What was made of a machine that was not the same for both versions; empty where nothing was.
+    fn machine(&self) -> String {
+        let Some(spec) = self.file.subject.gate.machine else { return String::new() };
+        let pairs = &self.file.pairs;
+        let slower = |it: &PairFigures| {
+            let (head, reference) = (it.head.machine?, it.reference.machine?);
+            Some(head.load_cpu_cores / reference.load_cpu_cores)
+        };
+        let slower: Vec<f64> = pairs.iter().filter_map(slower).collect();
+        let Some(middle) = median(&slower) else { return String::new() };
+        let (low, high) = slower
+            .iter()
+            .fold((f64::MAX, f64::MIN), |(low, high), it| (low.min(*it), high.max(*it)));
+        let mut text = format!(
+            "The generator, which does the same for both, took {} the processor time with the head \
+             ({} to {}): so much slower was the machine. Response times and connection demand are \
+             those at one speed, by that to the power of {}.",
+            times(middle),
+            times(low),
+            times(high),
+            numbers::three_digits(spec.load_cpu_exponent)
+        );
         let figure = GateFigure::ResponseTimeMsP99;
-        let compared = comparable(&self.file.pairs, figure, &self.file.subject.gate);
-        if compared.len() == self.file.pairs.len() {
-            return String::new();
+        let stalled =
+            pairs.iter().filter(|it| at_one_speed(it, figure, Some(spec)).is_none()).count();
+        if 0 < stalled {
+            text.push_str(&format!(
+                " In {stalled} of {} pairs the machine stood still for more than {} % of a trial: there \
+                 they are not compared.",
+                pairs.len(),
+                numbers::three_digits(100.0 * spec.stalled_ratio_max)
+            ));
         }
-        format!(
-            "Response times and connection demand are compared in {} of {} pairs: in the others the \
-             machine was not the same for both versions. It stood still for more than {} % of a trial, \
-             or the generator, which does the same for both, took more than {} the processor time.\n",
-            compared.len(),
-            self.file.pairs.len(),
-            numbers::three_digits(100.0 * alike.stalled_ratio_max),
-            numbers::factor(alike.load_cpu_factor_max)
-        )
+        text + "\n"
     }
 
     /// What was compared, in one line.
@@ -183,18 +201,19 @@ impl Report<'_> {
         )
     }
 
-    fn rows(&self) -> Vec<[String; 8]> {
+    fn rows(&self) -> Vec<[String; 9]> {
         let judged = last_look(self.judgement).iter().map(|it| self.judged_row(it));
         let shown = self.judgement.shown.iter().map(|it| {
-            let [figure, reference, head, worse, interval] = compared(it);
+            let [figure, pairs, reference, head, worse, interval] = compared(it);
             let none = || numbers::MISSING.to_owned();
-            [figure, reference, head, worse, interval, none(), none(), "shown only".to_owned()]
+            let shown_only = "shown only".to_owned();
+            [figure, pairs, reference, head, worse, interval, none(), none(), shown_only]
         });
         std::iter::once(HEAD.map(str::to_owned)).chain(judged).chain(shown).collect()
     }
 
-    fn judged_row(&self, judged: &JudgedFigure) -> [String; 8] {
-        let [figure, reference, head, worse, interval] = compared(&judged.comparison);
+    fn judged_row(&self, judged: &JudgedFigure) -> [String; 9] {
+        let [figure, pairs, reference, head, worse, interval] = compared(&judged.comparison);
         let margins = &self.file.subject.gate.figures;
         let margin = margins.iter().find(|it| it.figure == judged.comparison.figure);
         let allowed = margin.map_or_else(
@@ -211,7 +230,7 @@ impl Report<'_> {
         );
         let p = format!("{:.4} (at most {:.4})", judged.p, judged.p_max);
         let verdict = judged.verdict.name().to_owned();
-        [figure, reference, head, worse, interval, allowed, p, verdict]
+        [figure, pairs, reference, head, worse, interval, allowed, p, verdict]
     }
 
     fn notes(&self) -> String {
@@ -221,7 +240,7 @@ impl Report<'_> {
              this much. Each end of an interval is exceeded with a probability of at most {}.\n\
              {}{BLIND}\n{}\n",
             numbers::three_digits(level),
-            self.unlike(),
+            self.machine(),
             false_alarm_line(self.identical, &self.file.subject.gate)
         )
     }
@@ -236,7 +255,7 @@ impl Report<'_> {
         for (place, row) in self.rows().into_iter().enumerate() {
             text.push_str(&format!("| {} |\n", row.join(" | ")));
             if place == 0 {
-                text.push_str("| --- | ---: | ---: | ---: | --- | --- | --- | --- |\n");
+                text.push_str("| --- | ---: | ---: | ---: | ---: | --- | --- | --- | --- |\n");
             }
         }
         text.push_str(&format!("\n{}", self.notes().replace('\n', "\n\n")));
@@ -265,7 +284,8 @@ impl Report<'_> {
                 GateVerdict::Undecided | GateVerdict::Inconclusive => "warning",
                 GateVerdict::Pass => continue,
             };
-            let [figure, reference, head, worse, interval, allowed, ..] = self.judged_row(judged);
+            let [figure, _, reference, head, worse, interval, allowed, ..] =
+                self.judged_row(judged);
             let message = escaped(&format!(
                 "{figure}: {reference} → {head}, {worse} as bad ({interval}); allowed {allowed}"
             ));
@@ -278,8 +298,9 @@ impl Report<'_> {
     }
 }
 
-/// Figure, value of the reference, of the head, how many times as bad, and its interval.
-fn compared(it: &FigureComparison) -> [String; 5] {
+/// Figure, pairs that it is compared in, value of the reference, of the head, how many times as bad,
+/// and its interval.
+fn compared(it: &FigureComparison) -> [String; 6] {
     let bound = if it.censored { "≥ " } else { "" };
     let shown = |of| format!("{bound}{}", value(it.figure, of));
     let interval = it.worse_factor_interval.map_or_else(
@@ -288,6 +309,7 @@ fn compared(it: &FigureComparison) -> [String; 5] {
     );
     [
         it.figure.title().to_owned(),
+        it.n_pairs.to_string(),
         shown(it.reference_median),
         shown(it.head_median),
         times(it.worse_factor),

@@ -17,7 +17,7 @@ use super::{
     frame::{Axis, Frame, Scale, TEXT_SIZE},
     paired::times,
 };
-use crate::analysis::paired::figures::{comparable, worsening};
+use crate::analysis::paired::figures::worsening;
 
 /// Up to this range of factors the axis is linear: a logarithmic one would have a single label.
 const LINEAR_RANGE_MAX: f64 = 3.0;
@@ -43,11 +43,10 @@ impl PairedPlot {
     pub(super) fn of(file: &GatePairs, comparison: &FigureComparison) -> Self {
         let subject = &file.subject;
         let figure = comparison.figure;
-        let points =
-            comparable(&file.pairs, figure, &subject.gate).into_iter().filter_map(|pair| {
-                let factor = worsening(pair, figure)?.log_factor.exp();
-                Some((f64::from(pair.pair + 1), factor, pair.first))
-            });
+        let points = file.pairs.iter().filter_map(|pair| {
+            let factor = worsening(pair, figure, subject.gate.machine)?.log_factor.exp();
+            Some((f64::from(pair.pair + 1), factor, pair.first))
+        });
         let margin = subject.gate.figures.iter().find(|it| it.figure == figure);
         Self {
             title: format!("{}: how many times as bad", figure.title()),

@@ -24,7 +24,7 @@ use lab_core::{
 
 use super::{
     super::statistics::{count, median},
-    figures::{Worsening, comparable, worsening},
+    figures::{Worsening, at_one_speed, worsening},
     signed_rank::{critical_rank_sum, signed_rank},
     walsh::WalshAverages,
 };
@@ -80,8 +80,7 @@ fn look(pairs: &[PairFigures], spec: &GateSpec) -> GateLook {
         .iter()
         .filter_map(|margin| {
             let comparison = compare(pairs, margin.figure, spec)?;
-            let pairs = comparable(pairs, margin.figure, spec);
-            let factors = worsenings(&pairs, margin.figure, |it| it.log_factor);
+            let factors = worsenings(pairs, margin.figure, spec, |it| it.log_factor);
             Some(Compared { margin, comparison, p: signed_rank(&factors).p_above })
         })
         .collect();
@@ -152,13 +151,13 @@ fn holm_levels(p: &[f64], spec: &GateSpec) -> Vec<Holm> {
 
 /// One figure of the two versions, in the pairs that can be compared in it; `None` when none has it.
 fn compare(pairs: &[PairFigures], figure: GateFigure, spec: &GateSpec) -> Option<FigureComparison> {
-    let (pairs, level) = (comparable(pairs, figure, spec), spec.level_of_pass());
+    let level = spec.level_of_pass();
     let (head, reference): (Vec<f64>, Vec<f64>) =
-        pairs.iter().filter_map(|it| it.both(figure)).unzip();
-    let factors = WalshAverages::of(&worsenings(&pairs, figure, |it| it.log_factor));
-    let differences = WalshAverages::of(&worsenings(&pairs, figure, |it| it.by));
+        pairs.iter().filter_map(|it| at_one_speed(it, figure, spec.machine)).unzip();
+    let factors = WalshAverages::of(&worsenings(pairs, figure, spec, |it| it.log_factor));
+    let differences = WalshAverages::of(&worsenings(pairs, figure, spec, |it| it.by));
     let interval = factors.interval(level);
-    let is_censored = |it: &&PairFigures| it.head.p99_censored || it.reference.p99_censored;
+    let is_censored = |it: &PairFigures| it.head.p99_censored || it.reference.p99_censored;
     Some(FigureComparison {
         figure,
         n_pairs: length(&head),
@@ -173,11 +172,12 @@ fn compare(pairs: &[PairFigures], figure: GateFigure, spec: &GateSpec) -> Option
 }
 
 fn worsenings(
-    pairs: &[&PairFigures],
+    pairs: &[PairFigures],
     figure: GateFigure,
+    spec: &GateSpec,
     of: impl Fn(Worsening) -> f64,
 ) -> Vec<f64> {
-    pairs.iter().filter_map(|it| worsening(it, figure)).map(of).collect()
+    pairs.iter().filter_map(|it| worsening(it, figure, spec.machine)).map(of).collect()
 }
 
 /// The most probability of *regression* for identical code: the sum over looks and figures of what

@@ -1,7 +1,8 @@
 //! What a comparison of made-up versions reads like.
 
 use lab_core::{
-    artifact::gate::{GivenUp, KnownChange},
+    artifact::gate::{GivenUp, KnownChange, MachineSeen},
+    scenario::MachineSpec,
     seed::Seed,
 };
 
@@ -51,6 +52,32 @@ fn every_format_says_the_same() {
     assert_eq!(errors.len(), 1, "{github}");
     assert!(errors[0].contains("p99 of product pages, ms: 3.79 → 15.8, 4.16× as bad"), "{github}");
     assert!(github.lines().all(|it| it.starts_with("::")), "{github}");
+}
+
+#[test]
+fn the_speed_of_the_machine_is_told_and_where_it_stood_still() {
+    let mut file = file(pairs(8, SLOW, 2));
+    let spec = MachineSpec { stalled_ratio_max: 0.01, load_cpu_exponent: 2.0 };
+    file.subject.gate.machine = Some(spec);
+    for (number, pair) in (0..).zip(&mut file.pairs) {
+        let seen =
+            |stalled_ratio, load_cpu_cores| Some(MachineSeen { stalled_ratio, load_cpu_cores });
+        let stalled_ratio = if number < 3 { 0.02 } else { 0.0 };
+        let slower = if number == 5 { 0.14 } else { 0.07 };
+        (pair.head.machine, pair.reference.machine) =
+            (seen(stalled_ratio, slower), seen(0.0, 0.07));
+    }
+    let text = paired_report(&file, &judge(&file), None, GateFormat::Text);
+    for part in [
+        "took 1.0000× the processor time with the head (1.0000× to 2×)",
+        "to the power of 2.",
+        "In 3 of 8 pairs the machine stood still for more than 1 % of a trial",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    file.subject.gate.machine = None;
+    let text = paired_report(&file, &judge(&file), None, GateFormat::Text);
+    assert!(!text.contains("generator"), "{text}");
 }
 
 #[test]
