@@ -162,8 +162,8 @@ impl Report<'_> {
             .fold((f64::MAX, f64::MIN), |(low, high), it| (low.min(*it), high.max(*it)));
         let mut text = format!(
             "The generator, which does the same for both, took {} the processor time with the head \
-             ({} to {}): so much slower was the machine. Response times and connection demand are \
-             those at one speed, by that to the power of {}.",
+             ({} to {}): the machine was so much slower. In each pair, p99 and connection demand under \
+             the fault are brought to one speed, by this to the power of {}.",
             times(middle),
             times(low),
             times(high),
