@@ -45,7 +45,7 @@ impl Trials {
         }
     }
 
-    /// Numbers that stand for one load factor each, and how many they are.
+    /// For how many load factors there is a number; `None`: there is one for all.
     pub(super) fn n_load_factors(&self) -> Option<usize> {
         match self {
             Self::Each(_) => None,
