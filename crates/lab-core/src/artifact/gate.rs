@@ -229,6 +229,13 @@ impl PairFigures {
         let of = |side: &SideFigures| side.figures.get(&figure).copied();
         Some((of(&self.head)?, of(&self.reference)?))
     }
+
+    /// How many times the processor time the generator took with the version that is judged. `None`:
+    /// nobody recorded it.
+    pub fn load_cpu_factor(&self) -> Option<f64> {
+        let (head, reference) = (self.head.machine?, self.reference.machine?);
+        (0.0 < reference.load_cpu_cores).then(|| head.load_cpu_cores / reference.load_cpu_cores)
+    }
 }
 
 /// The figures of one trial of a pair.

@@ -240,15 +240,8 @@ mod tests {
             .flat_map(|it| it.trials.clone())
             .map(|it| (it.trial, it.params.load_factor.unwrap()))
             .collect();
-        let twice = |trial| [(trial, 0.7), (trial, 1.5)];
-        assert_eq!(
-            ran,
-            [twice(0), twice(1), twice(2)]
-                .concat()
-                .into_iter()
-                .chain([(3, 1.5), (4, 1.5)])
-                .collect::<Vec<_>>()
-        );
+        let thrice = [(0, 0.7), (0, 1.5), (1, 0.7), (1, 1.5), (2, 0.7), (2, 1.5)];
+        assert_eq!(ran, [&thrice[..], &[(3, 1.5), (4, 1.5)]].concat());
         let error = |args: &[&str]| format!("{:#}", select(args).unwrap_err());
         let three = error(&["--load-factor", "0.7,1.5", "--trials", "3,5,1"]);
         assert!(three.contains("one for each of the 2 load factors, got 3,5,1"), "{three}");

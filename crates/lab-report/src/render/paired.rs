@@ -151,11 +151,7 @@ impl Report<'_> {
     fn machine(&self) -> String {
         let Some(spec) = self.file.subject.gate.machine else { return String::new() };
         let pairs = &self.file.pairs;
-        let slower = |it: &PairFigures| {
-            let (head, reference) = (it.head.machine?, it.reference.machine?);
-            Some(head.load_cpu_cores / reference.load_cpu_cores)
-        };
-        let slower: Vec<f64> = pairs.iter().filter_map(slower).collect();
+        let slower: Vec<f64> = pairs.iter().filter_map(PairFigures::load_cpu_factor).collect();
         let Some(middle) = median(&slower) else { return String::new() };
         let (low, high) = slower
             .iter()

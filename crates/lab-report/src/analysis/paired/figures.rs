@@ -56,8 +56,7 @@ pub fn at_one_speed(
     if spec.stalled_ratio_max < ours.stalled_ratio.max(theirs.stalled_ratio) {
         return None;
     }
-    let slower = ratio(ours.load_cpu_cores, theirs.load_cpu_cores)?;
-    let half = slower.powf(spec.load_cpu_exponent / 2.0);
+    let half = pair.load_cpu_factor()?.powf(spec.load_cpu_exponent / 2.0);
     Some((head / half, reference * half))
 }
 
