@@ -1,6 +1,6 @@
 //! Ends and removes what runs left that were killed: processes, containers, shared memory, folders.
 
-use std::{fmt, fs, path::Path, time::Duration};
+use std::{fmt, fs, io, path::Path, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -55,7 +55,9 @@ impl fmt::Display for Cleaned {
 /// a bench, and a bench calls it before it starts.
 pub async fn run() -> Cleaned {
     let mut cleaned = run_in(Path::new(BASE)).await;
-    cleaned.containers = docker::reap_dead_runs().await;
+    let containers = docker::reap_dead_runs().await;
+    cleaned.containers = containers.removed;
+    cleaned.failures.extend(containers.failures);
     let (groups, failures) = cpu_quota::remove_leftovers(|id| is_alive(Path::new(BASE), id));
     cleaned.folders.extend(groups.iter().map(|it| it.display().to_string()));
     let told = failures.iter().map(|(path, error)| format!("{}: {error}", path.display()));
@@ -72,6 +74,8 @@ pub async fn run_in(base: &Path) -> Cleaned {
         let folder = run.path.display().to_string();
         match fs::remove_dir_all(&run.path) {
             Ok(()) => cleaned.folders.push(folder),
+            // Another lab that starts has removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => cleaned.failures.push(format!("{folder}: {error}")),
         }
     }

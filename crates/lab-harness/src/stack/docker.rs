@@ -4,13 +4,14 @@ use std::{collections::HashMap, fs, path::Path, time::Duration};
 
 use testcontainers::{
     bollard::{
-        Docker,
+        self, Docker,
+        errors::Error::DockerResponseServerError,
         query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder},
     },
     core::client::docker_client_instance,
     runners::AsyncRunner,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::images::{self, Images};
 use crate::process::{ChildSpec, ProcessIdentity, Spawner};
@@ -23,6 +24,8 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 const PULL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest time for the stand-ins to be built.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest time for a container to end and be removed.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Label that names the run.
 const RUN_LABEL: &str = "outage-lab.run";
 /// Label that names the lab's process, so that a dead run can be told from a living one.
@@ -137,27 +140,62 @@ pub(super) fn labels(run_id: &str) -> [(String, String); 2] {
     ]
 }
 
-/// Removes the containers of runs whose process is gone, and returns their names. An engine that
-/// does not answer has nothing that this could remove.
-pub async fn reap_dead_runs() -> Vec<String> {
-    let Ok(docker) = connect().await else { return Vec::new() };
+/// What became of the containers of dead runs.
+#[derive(Debug, Default)]
+pub struct Reaped {
+    /// Names of those that are gone.
+    pub removed: Vec<String>,
+    /// Those that stay behind, each with its reason.
+    pub failures: Vec<String>,
+}
+
+/// Removes the containers of runs whose process is gone. Returns when they are gone, also when
+/// another lab is just removing them. An engine that does not answer has nothing that this could
+/// remove.
+pub async fn reap_dead_runs() -> Reaped {
+    let mut reaped = Reaped::default();
+    let Ok(docker) = connect().await else { return reaped };
     let filters = HashMap::from([("label", vec![OWNER_LABEL])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let found = docker.list_containers(Some(options)).await.unwrap_or_default();
-    let mut removed = Vec::new();
+    let found = match docker.list_containers(Some(options)).await {
+        Ok(found) => found,
+        Err(error) => {
+            let reason = one_line(&error.to_string());
+            reaped.failures.push(format!("containers of dead runs: {reason}"));
+            return reaped;
+        }
+    };
     for container in found {
         let owner = container.labels.as_ref().and_then(|it| it.get(OWNER_LABEL));
         let (Some(id), Some(owner)) = (container.id, owner) else { continue };
         if owner_of(owner).is_some_and(ProcessIdentity::is_alive) {
             continue;
         }
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match docker.remove_container(&id, Some(options)).await {
-            Ok(()) => removed.push(container.names.unwrap_or_default().join(" ")),
-            Err(error) => tracing::warn!(id, %error, "a container of a dead run stays behind"),
+        let name = container.names.unwrap_or_default().join(" ");
+        match remove(&docker, &id).await {
+            Ok(()) => reaped.removed.push(name),
+            Err(error) => {
+                let reason = one_line(&error.to_string());
+                reaped.failures.push(format!("container {name}: {reason}"));
+            }
         }
     }
-    removed
+    reaped
+}
+
+/// Ends and removes a container. An engine refuses while another request removes the same
+/// container, whose server may then still run: so it is asked again until it does not know the
+/// container. **Errors**: what the engine said last, after [`REMOVAL_TIMEOUT`].
+async fn remove(docker: &Docker, id: &str) -> Result<(), bollard::errors::Error> {
+    let give_up_at = Instant::now() + REMOVAL_TIMEOUT;
+    loop {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match docker.remove_container(id, Some(options)).await {
+            Ok(()) | Err(DockerResponseServerError { status_code: 404, .. }) => return Ok(()),
+            Err(error) if give_up_at <= Instant::now() => return Err(error),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 fn owner_of(label: &str) -> Option<ProcessIdentity> {

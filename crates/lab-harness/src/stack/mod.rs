@@ -105,7 +105,9 @@ impl Stack {
         run_dir: &RunDirectory,
         spawner: &Spawner,
     ) -> Result<Self, StackError> {
-        docker::reap_dead_runs().await;
+        for failure in docker::reap_dead_runs().await.failures {
+            tracing::warn!("could not remove {failure}");
+        }
         let chosen = choice::choose(options.choice, options.install, run_dir, spawner).await?;
         tracing::info!(backend = chosen.backend().name(), reason = chosen.reason, "backend");
         Self::start_chosen(chosen, options, run_dir, spawner).await
