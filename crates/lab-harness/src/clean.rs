@@ -70,7 +70,9 @@ pub async fn run_in(base: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
     for run in dead_runs(base) {
         cleaned.processes.extend(end_children(&run).await);
-        postgres::remove_shared_memory(&run.path.join("postgres/data")).await;
+        for data in postgres::data_folders_in(&run.path) {
+            postgres::remove_shared_memory(&data).await;
+        }
         let folder = run.path.display().to_string();
         match fs::remove_dir_all(&run.path) {
             Ok(()) => cleaned.folders.push(folder),

@@ -34,8 +34,6 @@ use crate::{
 pub(super) const FOLDER: &str = "/lab";
 /// Time between the request to end and the kill.
 const GRACE: Duration = Duration::from_secs(5);
-/// PostgreSQL's dynamic shared memory, in bytes; the engine's default of 64 MB can be too little.
-const SHARED_MEMORY_BYTES: u64 = 256 << 20;
 
 /// What a container is started with.
 #[derive(Debug, Clone)]
@@ -219,7 +217,6 @@ impl ContainerServer {
             .with_labels(docker::labels(&spec.run_id))
             .with_mount(mount(&spec.folder, FOLDER))
             .with_mount(mount(&passwd, "/etc/passwd").with_access_mode(AccessMode::ReadOnly))
-            .with_shm_size(SHARED_MEMORY_BYTES)
             .with_startup_timeout(Duration::from_secs(60))
             .with_host_config_modifier(move |host| {
                 host.network_mode = Some("host".to_owned());

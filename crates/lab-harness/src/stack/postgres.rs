@@ -13,7 +13,6 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, NoTls};
 
 use super::error::StackError;
-use crate::process::tree::descendants;
 
 /// The superuser that the lab connects as.
 pub const ADMIN: &str = "lab";
@@ -95,11 +94,19 @@ pub(super) fn data_folder(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
+/// The data folders of the servers whose own folders are in `run`: of the primary, of a replica.
+pub fn data_folders_in(run: &Path) -> impl Iterator<Item = PathBuf> {
+    let servers = fs::read_dir(run).into_iter().flatten().flatten();
+    servers.map(|it| data_folder(&it.path())).filter(|it| it.join(VERSION_FILE).exists())
+}
+
 /// Arguments of `postgres`. `data` and `socket` are folders as the server sees them.
 ///
 /// Durable defaults stay on. Checkpoints are kept out of a short trial: the lab makes one before
 /// each. No parallel workers: the server has one core to itself. Five connections are reserved for
-/// the lab, so that it can look when the service has taken all others.
+/// the lab, so that it can look when the service has taken all others. What backends share on demand
+/// (a megabyte of statistics) is a file in the data folder and goes with it: in the system's shared
+/// memory a killed server would leave it behind, and no process of a replica need have it mapped.
 pub fn arguments(
     address: SocketAddr,
     data: &Path,
@@ -114,6 +121,7 @@ pub fn arguments(
         ("superuser_reserved_connections", "5".to_owned()),
         ("shared_buffers", "256MB".to_owned()),
         ("shared_preload_libraries", "pg_stat_statements".to_owned()),
+        ("dynamic_shared_memory_type", "mmap".to_owned()),
         ("fsync", "on".to_owned()),
         ("synchronous_commit", "on".to_owned()),
         ("autovacuum", "on".to_owned()),
@@ -233,40 +241,10 @@ pub async fn wait_until_abandoned(data: &Path) {
     }
 }
 
-/// Where the memory is that backends of PostgreSQL share on demand.
-const DYNAMIC_MEMORY: &str = "/dev/shm/PostgreSQL.";
-/// File in the data folder that lists it.
-const DYNAMIC_MEMORY_NOTE: &str = "lab-dynamic-memory";
-
-/// Notes what a PostgreSQL with this data folder, which is about to be killed, will leave behind.
-pub fn note_dynamic_memory(postmaster: u32, data: &Path) {
-    let processes = std::iter::once(postmaster).chain(descendants(postmaster));
-    let maps = processes.map(|pid| fs::read_to_string(format!("/proc/{pid}/maps")));
-    let maps: String = maps.filter_map(Result::ok).collect();
-    let note = data.join(DYNAMIC_MEMORY_NOTE);
-    if let Err(error) = fs::write(&note, dynamic_memory_of(&maps).join("\n")) {
-        tracing::warn!(path = %note.display(), %error, "shared memory may stay behind");
-    }
-}
-
-/// The files of dynamic shared memory that processes with these maps use.
-fn dynamic_memory_of(maps: &str) -> Vec<&str> {
-    let paths = maps.lines().filter_map(|it| it.find(DYNAMIC_MEMORY).map(|at| &it[at..]));
-    let mut paths: Vec<_> = paths.collect();
-    paths.sort_unstable();
-    paths.dedup();
-    paths
-}
-
 /// Removes the shared memory that a killed PostgreSQL with this data folder left in the system, once
 /// nobody uses it. PostgreSQL does so itself at its next start; after the last one nobody would.
 pub async fn remove_shared_memory(data: &Path) {
     wait_until_abandoned(data).await;
-    let noted = fs::read_to_string(data.join(DYNAMIC_MEMORY_NOTE)).unwrap_or_default();
-    for path in noted.lines().filter(|it| it.starts_with(DYNAMIC_MEMORY)) {
-        // Gone already when PostgreSQL was started again.
-        fs::remove_file(path).ok();
-    }
     let Some((id, Usage::Abandoned)) = usage_of(data) else { return };
     let removed = Command::new("ipcrm").args(["-m", &id]).status();
     if !removed.as_ref().is_ok_and(std::process::ExitStatus::success) {
@@ -318,18 +296,6 @@ fn usage(segments: &str, segment: Segment<'_>) -> Option<Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dynamic_memory_is_found_in_the_maps_of_a_process() {
-        let maps = "\
-            7f1-7f2 rw-s 00000000 00:19 8 /dev/shm/PostgreSQL.1157445138\n\
-            7f2-7f3 rw-s 00001000 00:19 8 /dev/shm/PostgreSQL.1157445138\n\
-            7f3-7f4 r-xp 00000000 fe:00 9 /usr/lib/postgresql/15/bin/postgres\n\
-            7f4-7f5 rw-s 00000000 00:19 7 /dev/shm/PostgreSQL.855347744\n\
-            7f5-7f6 rw-p 00000000 00:00 0\n";
-        let found = dynamic_memory_of(maps);
-        assert_eq!(found, ["/dev/shm/PostgreSQL.1157445138", "/dev/shm/PostgreSQL.855347744"]);
-    }
 
     const LOCK_FILE: &str =
         "812\n/data\n1700000000\n20001\n/socket\n127.0.0.1\n  7143911     32770\nready   \n";

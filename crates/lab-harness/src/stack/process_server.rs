@@ -107,9 +107,6 @@ impl ProcessServer {
         let child = self.running("killed")?;
         // Stopped backends would never notice that their parent is gone.
         self.signal_backends(&child, Signal::SIGCONT);
-        if let Some(cluster) = &self.cluster {
-            postgres::note_dynamic_memory(child.pid(), &cluster.data);
-        }
         Ok(child.signal(Signal::SIGKILL)?)
     }
 

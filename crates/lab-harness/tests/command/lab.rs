@@ -183,18 +183,9 @@ fn leftover_servers(since: SystemTime) -> Vec<String> {
     processes.chain(folders).chain(shared_memory_since(since)).collect()
 }
 
-fn entries(folder: &str) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
-}
-
 /// PostgreSQL's segments made after `since` that no process uses. Servers of somebody else on this
 /// machine use theirs.
 fn shared_memory_since(since: SystemTime) -> Vec<String> {
-    let posix = entries("/dev/shm")
-        .filter(|it| it.display().to_string().contains("PostgreSQL"))
-        .filter(|it| fs::metadata(it).is_ok_and(|it| it.modified().is_ok_and(|at| since <= at)))
-        .map(|it| it.display().to_string())
-        .filter(|it| !is_mapped(it));
     let since_s = since.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let system_v = fs::read_to_string("/proc/sysvipc/shm").unwrap();
     let mut lines = system_v.lines();
@@ -206,12 +197,7 @@ fn shared_memory_since(since: SystemTime) -> Vec<String> {
         };
         number("nattch") == 0 && since_s <= number("ctime")
     });
-    posix.chain(orphans.map(|line| format!("segment {line}"))).collect()
-}
-
-fn is_mapped(path: &str) -> bool {
-    let mut maps = entries("/proc").filter_map(|it| fs::read_to_string(it.join("maps")).ok());
-    maps.any(|it| it.contains(path))
+    orphans.map(|line| format!("segment {line}")).collect()
 }
 
 struct Process {

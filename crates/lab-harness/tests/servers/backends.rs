@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -19,7 +19,7 @@ use lab_harness::{
     clean,
     machine::{BASE, cpu_time::tree_cpu_seconds, cpus::CpuPlan},
     process::{ProcessIdentity, stat::Stat},
-    stack::{Backend, BackendChoice, Stack, StackOptions, docker, probe},
+    stack::{Backend, BackendChoice, Stack, StackOptions, docker, postgres, probe},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -188,7 +188,7 @@ async fn nothing_is_left_after_a_stop(choice: BackendChoice) {
     let run = Run::new();
     let Some(stack) = run.stack(choice).await else { return };
     // The hardest case for shared memory: a PostgreSQL that was killed and not started again.
-    let segment = shared_memory_of(run.directory.path());
+    let [segment] = &shared_memory_of(run.directory.path())[..] else { panic!("of one server") };
     let dynamic = dynamic_memory_of(stack.postgres_pid().unwrap());
     stack.postgres().kill().await.unwrap();
     let servers = [stack.redis_pid(), stack.postgres_pid()].into_iter().flatten();
@@ -200,10 +200,11 @@ async fn nothing_is_left_after_a_stop(choice: BackendChoice) {
     }
     assert_eq!(probe::ping(stack.redis_addr(), PATIENCE).await, probe::Seen::Refused);
     if choice == BackendChoice::Process {
-        assert!(!is_shared_memory_there(&segment), "shared memory {segment} is left");
+        assert!(!is_shared_memory_there(segment), "shared memory {segment} is left");
+        // It goes with the folder, for which see below.
         assert!(!dynamic.is_empty(), "there was some");
-        let left: Vec<_> = dynamic.iter().filter(|it| Path::new(it).exists()).collect();
-        assert!(left.is_empty(), "{left:?} are left");
+        let elsewhere = dynamic.iter().find(|it| !it.starts_with(run.directory.path()));
+        assert_eq!(elsewhere, None, "the run's folder does not hold it");
     }
     assert_eq!(containers_of(run.directory.id()).await, 0);
     let path = run.directory.path().to_path_buf();
@@ -211,17 +212,22 @@ async fn nothing_is_left_after_a_stop(choice: BackendChoice) {
     assert!(!path.exists(), "the run's folder is left");
 }
 
-/// The id of the segment that PostgreSQL noted in the run's folder.
-fn shared_memory_of(folder: &Path) -> String {
-    let noted = fs::read_to_string(folder.join("postgres/data/postmaster.pid")).unwrap();
-    noted.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned()
+/// The ids of the segments that PostgreSQL's servers noted in the run's folder.
+fn shared_memory_of(folder: &Path) -> Vec<String> {
+    let notes = postgres::data_folders_in(folder).map(|it| it.join("postmaster.pid"));
+    let notes = notes.map(|it| fs::read_to_string(it).unwrap());
+    notes
+        .map(|it| it.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned())
+        .collect()
 }
 
-/// The files of PostgreSQL's dynamic shared memory.
-fn dynamic_memory_of(pid: u32) -> Vec<String> {
+/// The files of PostgreSQL's dynamic shared memory that its main process has mapped.
+fn dynamic_memory_of(pid: u32) -> Vec<PathBuf> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let paths = maps.lines().filter_map(|it| it.split_whitespace().nth(5));
-    paths.filter(|it| it.starts_with("/dev/shm/")).map(str::to_owned).collect()
+    let paths = maps.lines().filter_map(|it| it.split_whitespace().nth(5)).map(PathBuf::from);
+    let is_shared =
+        |it: &PathBuf| it.starts_with("/dev/shm") || it.to_string_lossy().contains("dynshmem");
+    paths.filter(is_shared).collect()
 }
 
 fn is_shared_memory_there(segment: &str) -> bool {
@@ -248,8 +254,9 @@ async fn lab_that_is_killed() {
     // The most servers that there can be.
     let cluster = Servers { topology: Topology::Cluster, ..Servers::default() };
     stack.restart_redis(cluster).await.unwrap();
+    stack.replicate(Topology::Replica).await.unwrap();
     let mut pids = stack.redis_group().pids().unwrap();
-    pids.push(stack.postgres_pid().unwrap());
+    pids.extend([stack.postgres(), stack.replica()].map(|it| it.pid().unwrap()));
     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
     println!("\nup {} {}", run.directory.id(), pids.join(" "));
     // Standard input never ends before the kill.
@@ -277,9 +284,10 @@ async fn nothing_is_left_of_a_lab_that_was_killed(choice: BackendChoice) {
     let server = |word: &str| ProcessIdentity::of(word.parse().unwrap()).unwrap();
     let (run_id, servers) = (words[1], words[2..].iter().map(|it| server(it)));
     let servers: Vec<_> = servers.collect();
-    assert_eq!(servers.len(), 7, "{up}");
+    assert_eq!(servers.len(), 8, "{up}");
     let folder = Path::new(BASE).join(format!("run-{run_id}"));
-    let segment = shared_memory_of(&folder);
+    let segments = shared_memory_of(&folder);
+    assert_eq!(segments.len(), 2, "of both servers of PostgreSQL");
     lab.kill().unwrap();
     lab.wait().unwrap();
 
@@ -295,7 +303,8 @@ async fn nothing_is_left_of_a_lab_that_was_killed(choice: BackendChoice) {
     assert_eq!(containers_of(run_id).await, 0);
     assert!(!folder.exists(), "the run's folder is left");
     if choice == BackendChoice::Process {
-        assert!(!is_shared_memory_there(&segment), "shared memory {segment} is left");
+        let left = segments.iter().find(|it| is_shared_memory_there(it));
+        assert_eq!(left, None, "shared memory is left");
     }
 }
 

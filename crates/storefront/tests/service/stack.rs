@@ -170,6 +170,8 @@ impl Stack {
             format!("port={}", address.port()),
             format!("unix_socket_directories={}", home.display()),
             "shared_preload_libraries=pg_stat_statements".to_owned(),
+            // In its own folder: what is left in the system's is somebody else's.
+            "dynamic_shared_memory_type=mmap".to_owned(),
         ] {
             server.arg("-c").arg(option);
         }
