@@ -21,6 +21,8 @@ use crate::analysis::paired::figures::worsening;
 
 /// Up to this range of factors the axis is linear: a logarithmic one would have a single label.
 const LINEAR_RANGE_MAX: f64 = 3.0;
+/// Share of the width that the name of the estimate takes, at its right end, where no point may be.
+const ESTIMATE_NAME_SHARE: f64 = 0.15;
 /// Names of two levels that are closer than this, in pixels, would stand in each other.
 const NAMES_APART: i32 = 18;
 
@@ -70,8 +72,9 @@ impl PairedPlot {
         let scale = if high / low < LINEAR_RANGE_MAX { Scale::Linear } else { Scale::Log };
         let room = (high / low).powf(0.08);
         let n = self.points.iter().map(|it| it.0).fold(1.0, f64::max);
+        let to = (n + 0.5) / (1.0 - ESTIMATE_NAME_SHARE);
         Frame {
-            x: Axis { scale: Scale::Linear, from: 0.0, to: n + 1.0, start: 84, end: 764 },
+            x: Axis { scale: Scale::Linear, from: 0.0, to, start: 84, end: 764 },
             y: Axis { scale, from: low / room, to: high * room, start: 340, end: 96 },
         }
     }
@@ -102,6 +105,12 @@ impl PairedPlot {
     }
 }
 
+/// Label of a tick, whose value is round.
+fn tick(factor: f64) -> String {
+    // Steps of the axis are added up, which leaves the last digits wrong.
+    format!("{}×", (factor * 1e6).round() / 1e6)
+}
+
 fn color(first: Side) -> RGBColor {
     match first {
         Side::Head => BLUE,
@@ -121,7 +130,7 @@ impl Plot for PairedPlot {
     fn draw<DB: DrawingBackend>(&self, sheet: &Sheet<DB>) -> DrawResult<DB> {
         heading(sheet, &self.title, &self.circumstances)?;
         let frame = self.frame();
-        frame.y_ticks(sheet, &frame.y.ticks(7), times)?;
+        frame.y_ticks(sheet, &frame.y.ticks(7), tick)?;
         let numbers: Vec<f64> = self.points.iter().map(|it| it.0).collect();
         frame.x_ticks(sheet, &numbers, |it| format!("{it:.0}"))?;
         self.levels(sheet, &frame)?;
@@ -139,5 +148,35 @@ impl Plot for PairedPlot {
         let better = if self.figure.is_better_when_high() { "lower" } else { "higher" };
         let note = format!("above 1× the figure itself is {better}");
         sheet.draw_text(&note, &lettering(TEXT_SIZE - 1, INK), (14, frame.y.start + 38))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_labelled_with_its_round_value() {
+        let ticks = [0.1 + 0.2, 1.0, 1.05, 100.0];
+        assert_eq!(ticks.map(tick), ["0.3×", "1×", "1.05×", "100×"]);
+    }
+
+    #[test]
+    fn the_last_point_is_left_of_the_name_of_the_estimate() {
+        for n_pairs in [1_u32, 8, 12, 16] {
+            let points = (1..=n_pairs).map(|it| (f64::from(it), 1.1, Side::Head)).collect();
+            let plot = PairedPlot {
+                title: String::new(),
+                circumstances: String::new(),
+                figure: GateFigure::ServedRatio,
+                points,
+                estimate: 1.1,
+                interval: None,
+                allowed: None,
+            };
+            let axis = plot.frame().x;
+            let name_at = axis.end - 8 - 92;
+            assert!(axis.to_px(f64::from(n_pairs)) + 5 <= name_at, "{n_pairs}");
+        }
     }
 }
