@@ -18,7 +18,7 @@ use std::{
 pub const RANGE: RangeInclusive<u16> = 20_000..=29_999;
 /// Ports that a process claims at a time: what the servers of a trial need, and some more.
 const BLOCK: u16 = 50;
-const N_BLOCKS: u16 = 10_000 / BLOCK;
+const N_BLOCKS: u16 = (*RANGE.end() - *RANGE.start() + 1) / BLOCK;
 
 /// Too many ports of the range are taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +70,7 @@ impl Claims {
     /// one that has just ended rest for a while.
     fn claim_block(&mut self) -> bool {
         let begin = std::process::id() % u32::from(N_BLOCKS);
-        let begin = u16::try_from(begin).unwrap_or_default();
+        let begin = u16::try_from(begin).expect("less than the number of blocks");
         let blocks = (0..N_BLOCKS).map(|it| RANGE.start() + (begin + it) % N_BLOCKS * BLOCK);
         let claimed = blocks.into_iter().find_map(|first| Some((first, self.claim(first).ok()?)));
         let Some((first, socket)) = claimed else { return false };
