@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn the_cells_of_the_baseline_are_run_again() {
         let bench = bench_of(&committed(), &args(), "out".into()).unwrap();
-        assert_eq!((bench.campaign.as_str(), bench.variant.len()), ("redis-outage", 6));
+        assert_eq!((bench.campaign.as_str(), bench.variant.len()), ("redis-outage", 5));
         assert_eq!(bench.fault, ["crash", "pause"]);
         let factors: Vec<f64> = bench.load_factor.iter().map(|it| it.get()).collect();
         assert_eq!((factors, bench.rate), (vec![0.7, 1.5], None));
