@@ -13,6 +13,8 @@ use super::canvas::{
 
 /// Size of the lettering of ticks, names and legends, in pixels.
 pub(super) const TEXT_SIZE: u32 = 15;
+/// From a level's line to the middle of its name, in pixels.
+pub(super) const LEVEL_TO_NAME: i32 = 9;
 
 /// How values are spread along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,9 +186,28 @@ impl Frame {
         value: f64,
         name: &str,
     ) -> DrawResult<DB> {
+        self.level_line(sheet, value)?;
+        self.level_name(sheet, name, self.y.to_px(value) - LEVEL_TO_NAME)
+    }
+
+    /// Draws a level across the frame that has no name, or one elsewhere than above its left end.
+    pub(super) fn level_line<DB: DrawingBackend>(
+        &self,
+        sheet: &Sheet<DB>,
+        value: f64,
+    ) -> DrawResult<DB> {
         let y = self.y.to_px(value);
-        sheet.draw(&PathElement::new(vec![(self.x.start, y), (self.x.end, y)], INK))?;
-        sheet.draw_text(name, &lettering(TEXT_SIZE - 1, INK), (self.x.start + 6, y - 9))
+        sheet.draw(&PathElement::new(vec![(self.x.start, y), (self.x.end, y)], INK))
+    }
+
+    /// Writes the name of a level with its middle at a height.
+    pub(super) fn level_name<DB: DrawingBackend>(
+        &self,
+        sheet: &Sheet<DB>,
+        name: &str,
+        middle: i32,
+    ) -> DrawResult<DB> {
+        sheet.draw_text(name, &lettering(TEXT_SIZE - 1, INK), (self.x.start + 6, middle))
     }
 
     /// Writes what the frame shows, and its legend, in the line above it.

@@ -14,7 +14,7 @@ use super::{
         BLUE, DrawResult, INK, LegendEntry, ORANGE, Plot, SOFT_INK, Sheet, VERMILLION, anchored,
         heading, lettering,
     },
-    frame::{Axis, Frame, Scale, TEXT_SIZE},
+    frame::{Axis, Frame, LEVEL_TO_NAME, Scale, TEXT_SIZE},
     paired::times,
 };
 use crate::analysis::paired::figures::worsening;
@@ -23,8 +23,8 @@ use crate::analysis::paired::figures::worsening;
 const LINEAR_RANGE_MAX: f64 = 3.0;
 /// Share of the width that the name of the estimate takes, at its right end, where no point may be.
 const ESTIMATE_NAME_SHARE: f64 = 0.15;
-/// Names of two levels that are closer than this, in pixels, would stand in each other.
-const NAMES_APART: i32 = 18;
+/// Half the height, in pixels, that the name of a level takes.
+const HALF_NAME: i32 = 7;
 
 /// What the picture shows.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,13 +81,18 @@ impl PairedPlot {
 
     /// The levels that the points are held against, named where the names have room.
     fn levels<DB: DrawingBackend>(&self, sheet: &Sheet<DB>, frame: &Frame) -> DrawResult<DB> {
-        let mut last_y = i32::MIN;
         let allowed = self.allowed.map(|it| (it, format!("allowed {}", times(it))));
-        for (level, name) in allowed.into_iter().chain([(1.0, "as good".to_owned())]) {
-            let y = frame.y.to_px(level);
-            let name = if last_y.abs_diff(y) < NAMES_APART.unsigned_abs() { "" } else { &name };
-            frame.level(sheet, level, name)?;
-            last_y = y;
+        let levels: Vec<(f64, String)> =
+            allowed.into_iter().chain([(1.0, "as good".to_owned())]).collect();
+        let heights = levels.iter().map(|it| it.0).chain([self.estimate]);
+        let mut taken = vec![(i32::MIN, frame.y.end), (frame.y.start, i32::MAX)];
+        taken.extend(heights.map(|it| frame.y.to_px(it)).map(|y| (y, y)));
+        for (level, name) in levels {
+            frame.level_line(sheet, level)?;
+            if let Some(middle) = name_beside(frame.y.to_px(level), &taken) {
+                frame.level_name(sheet, &name, middle)?;
+                taken.push(name_span(middle));
+            }
         }
         Ok(())
     }
@@ -103,6 +108,19 @@ impl PairedPlot {
         let name = format!("estimate {}", times(self.estimate));
         sheet.draw_text(&name, &anchored(TEXT_SIZE, VERMILLION, HPos::Right), (x - 8, y - 10))
     }
+}
+
+/// Height of the middle of a name beside its line: above it, else below, clear of all that is
+/// `taken`; `None` where neither has room.
+fn name_beside(line: i32, taken: &[(i32, i32)]) -> Option<i32> {
+    [line - LEVEL_TO_NAME, line + LEVEL_TO_NAME].into_iter().find(|middle| {
+        let (top, bottom) = name_span(*middle);
+        taken.iter().all(|(from, to)| *to < top || *from > bottom)
+    })
+}
+
+fn name_span(middle: i32) -> (i32, i32) {
+    (middle - HALF_NAME, middle + HALF_NAME)
 }
 
 /// Label of a tick, whose value is round.
@@ -159,6 +177,16 @@ mod tests {
     fn a_tick_is_labelled_with_its_round_value() {
         let ticks = [0.1 + 0.2, 1.0, 1.05, 100.0];
         assert_eq!(ticks.map(tick), ["0.3×", "1×", "1.05×", "100×"]);
+    }
+
+    #[test]
+    fn a_level_is_named_above_else_below_else_not_at_all() {
+        let line = 100;
+        assert_eq!(name_beside(line, &[(line, line)]), Some(91));
+        assert_eq!(name_beside(line, &[(90, 90), (line, line)]), Some(109), "a line above");
+        assert_eq!(name_beside(line, &[(90, 90), (110, 110)]), None, "lines on both sides");
+        assert_eq!(name_beside(line, &[name_span(80)]), Some(109), "a name above");
+        assert_eq!(name_beside(line, &[name_span(76)]), Some(91), "a name that is far enough");
     }
 
     #[test]
