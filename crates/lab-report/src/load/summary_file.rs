@@ -59,12 +59,12 @@ mod tests {
         assert!(error.contains("schema is `outage-lab/summary/0`"), "{error}");
         let error = read(|_| "{}".to_owned()).unwrap_err();
         assert!(error.contains("schema is `none`"), "{error}");
-        let edited = |it: &str| {
-            it.replacen("\"goodput_ratio_fault\": 0.0", "\"goodput_ratio_fault\": 0.5", 1)
-        };
+        let key = "\"goodput_ratio_fault\": ";
+        let edited = |it: &str| it.replacen(&format!("{key}0."), &format!("{key}7."), 1);
         let error = read(edited).unwrap_err();
         assert!(
-            error.contains("goodput_ratio_fault is 0.5, the median of its trials 0"),
+            error.contains("goodput_ratio_fault is 7.")
+                && error.contains("the median of its trials 0"),
             "{error}"
         );
         let missing = read_summary(Path::new("/nowhere/summary.json")).unwrap_err().to_string();
