@@ -15,7 +15,7 @@ use lab_core::{
             RanPair, Side, Version,
         },
         manifest::Host,
-        verdict::TrialVerdict,
+        verdict::{MachineStalls, TrialVerdict},
     },
     scenario::{Campaign, GateFigure},
     seed::Seed,
@@ -50,7 +50,7 @@ fn committed(pair: u32) -> TrialVerdict {
     let cell = "results/redis-outage/trials/playbook-one-minute/crash/load-factor-1.5";
     let mut verdict: TrialVerdict =
         read(&repository(cell).join(format!("trial-{:03}/verdict.json", pair % 3)));
-    verdict.machine_stalls.total_ms = 0.0;
+    verdict.machine_stalls = MachineStalls::default();
     verdict
 }
 

@@ -71,8 +71,8 @@ impl Claims {
     fn claim_block(&mut self) -> bool {
         let begin = std::process::id() % u32::from(N_BLOCKS);
         let begin = u16::try_from(begin).expect("less than the number of blocks");
-        let blocks = (0..N_BLOCKS).map(|it| RANGE.start() + (begin + it) % N_BLOCKS * BLOCK);
-        let claimed = blocks.into_iter().find_map(|first| Some((first, self.claim(first).ok()?)));
+        let mut blocks = (0..N_BLOCKS).map(|it| RANGE.start() + (begin + it) % N_BLOCKS * BLOCK);
+        let claimed = blocks.find_map(|first| Some((first, self.claim(first).ok()?)));
         let Some((first, socket)) = claimed else { return false };
         self.sockets.push(socket);
         self.ports.extend(first..first + BLOCK);
