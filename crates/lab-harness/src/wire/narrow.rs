@@ -150,8 +150,9 @@ impl Lane {
             if GRAIN <= arrival.saturating_duration_since(Instant::now()) {
                 sleep_until(arrival).await;
             }
-            to.write_all(&packet[..n]).await?;
+            // Counted first: whoever has received a byte finds it counted.
             self.n_bytes.fetch_add(n as u64, Relaxed);
+            to.write_all(&packet[..n]).await?;
         }
     }
 
