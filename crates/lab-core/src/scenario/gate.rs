@@ -353,7 +353,7 @@ mod tests {
             ("floor = 0.25", "floor = -1.0", "gate.figures.floor: must be 0 or more"),
             ("\"served_ratio\"", "\"response_time_ms_p99\"", "different figures"),
             (
-                "stalled_ratio_max = 0.01",
+                "stalled_ratio_max = 0.03",
                 "stalled_ratio_max = 2.0",
                 "gate.machine.stalled_ratio_max",
             ),
