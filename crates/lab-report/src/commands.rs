@@ -12,6 +12,7 @@ use lab_core::{
         verdict::{self, PerPhase, TrialVerdict},
     },
     route::Route,
+    scenario::GateSpec,
     seed::Seed,
 };
 
@@ -48,6 +49,18 @@ pub enum ReportError {
     /// Comparisons of a known change cannot be put together.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// A record says what other rules say than those that are asked for.
+    #[error(
+        "use {}: it was judged by other rules than the gate has now; type `cargo xtask gate --known \
+         {change} --record` to judge its pairs anew",
+        path.display()
+    )]
+    OtherRules {
+        /// The record.
+        path: PathBuf,
+        /// What it is a record of.
+        change: &'static str,
+    },
 }
 
 /// Whether a campaign counts as cut short even when nothing of its plan is missing.
@@ -148,14 +161,14 @@ pub fn judge_pairs(
     Ok((pairs, judgement))
 }
 
-/// What gates on `change` said: those of `record`, where it stands, and those in `paths`, the
-/// `pairs.json` or folder of each; and what `n_gates` made up from their pairs say. A comparison that
-/// is given again counts once.
+/// What gates on `change` say by the rules of `gate`: those of `record`, where it stands, and those in
+/// `paths`, the `pairs.json` or folder of each; and what `n_gates` made up from their pairs say. A
+/// comparison that is given again counts once.
 ///
 /// **Errors**: a file that cannot be read, no pair, a record of another change, or comparisons that
 /// are not of `change` or not alike.
 pub fn add_known_gates(
-    change: KnownChange,
+    (change, gate): (KnownChange, &GateSpec),
     record: &Path,
     paths: &[PathBuf],
     (n_gates, seed): (u32, Seed),
@@ -175,7 +188,7 @@ pub fn add_known_gates(
     let is_new = |it: &GatePairs| new.iter().any(|new| is_same_run(new, it));
     let mut comparisons: Vec<GatePairs> = before.into_iter().filter(|it| !is_new(it)).collect();
     comparisons.extend(new);
-    Ok(known_gates(change, comparisons, (n_gates, seed))?)
+    Ok(known_gates((change, gate), comparisons, (n_gates, seed))?)
 }
 
 /// A machine runs one comparison at a time.
@@ -183,17 +196,24 @@ fn is_same_run(one: &GatePairs, other: &GatePairs) -> bool {
     one.subject.started_at == other.subject.started_at && one.subject.host == other.subject.host
 }
 
-/// The records in `paths`, each proved to follow from the pairs that it holds. A missing one is left
-/// out.
+/// The records in `paths`, each proved to follow from the pairs that it holds by the rules of `gate`.
+/// A missing one is left out.
 ///
-/// **Errors**: a file that cannot be read, or a record that was edited by hand.
-pub fn prove_known_gates(paths: &[PathBuf]) -> Result<Vec<KnownGates>, ReportError> {
+/// **Errors**: a file that cannot be read, a record that was edited by hand, or one of other rules.
+pub fn prove_known_gates(
+    paths: &[PathBuf],
+    gate: &GateSpec,
+) -> Result<Vec<KnownGates>, ReportError> {
     let mut records = Vec::new();
     for path in paths {
         let Some(record) = read_known(path)? else { continue };
+        if record.gate != *gate {
+            let (path, change) = (path.clone(), record.change.name());
+            return Err(ReportError::OtherRules { path, change });
+        }
         let n_gates = record.resampled.first().map_or(0, |it| it.n_gates);
         let comparisons = record.comparisons.clone();
-        if known_gates(record.change, comparisons, (n_gates, record.seed))? != record {
+        if known_gates((record.change, gate), comparisons, (n_gates, record.seed))? != record {
             return Err(ArtifactError::DoesNotAddUp {
                 path: path.clone(),
                 cell: record.change.name().into(),

@@ -36,6 +36,15 @@ pub enum ArtifactError {
         #[source]
         source: serde_json::Error,
     },
+    /// It is not the campaign that it should be.
+    #[error("parse {}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: toml::de::Error,
+    },
     /// It was written by another version of the lab.
     #[error("use {}: its schema is `{got}`, this version reads `{want}`", path.display())]
     Schema {

@@ -12,6 +12,7 @@ use lab_core::{
         gate::{GateVerdict, KnownChange},
         summary::{self, Summary},
     },
+    scenario::GateSpec,
     seed::Seed,
 };
 use lab_report::{
@@ -23,7 +24,7 @@ use lab_report::{
     load::{
         campaign_files::{first_difference, write_report},
         files::{pretty_json, read_json, write_whole},
-        gate_files::read_known,
+        gate_files::{read_known, read_rules},
         summary_file::read_summary,
     },
     render::{
@@ -113,6 +114,9 @@ enum Command {
         /// Seed of the gates that are made up
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
+        /// The campaign by whose gate all are judged, whatever they were run under
+        #[arg(long, value_name = "FILE")]
+        rules: PathBuf,
         /// The record that they are put together with
         #[arg(long, value_name = "FILE")]
         record: PathBuf,
@@ -120,8 +124,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
-    /// Prove that the records of gates on known changes follow from the pairs that they hold, and
-    /// print them as Markdown
+    /// Prove that the records of gates on known changes follow from the pairs that they hold by the
+    /// rules of scenarios/gate.toml, and print them as Markdown
     KnownTable {
         /// Root of the repository
         root: PathBuf,
@@ -191,9 +195,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Pairs { folder, identical, format } => {
             return pairs(&folder, identical.as_deref(), format);
         }
-        Command::Known { change, comparisons, gates, seed, record, write } => {
+        Command::Known { change, comparisons, gates, seed, rules, record, write } => {
             let change = KnownChange::from_name(&change).context("the parser knows the names")?;
-            let seen = add_known_gates(change, &record, &comparisons, (gates, Seed(seed)))?;
+            let known = (change, &rules_of(&rules)?);
+            let seen = add_known_gates(known, &record, &comparisons, (gates, Seed(seed)))?;
             if write {
                 write_whole(&record, &pretty_json(&seen))?;
             }
@@ -201,7 +206,8 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::KnownTable { root } => {
             let records = KnownChange::ALL.map(|it| root.join(it.record_file()));
-            println!("{}", known_gates_table(&prove_known_gates(&records)?));
+            let rules = rules_of(&root.join("scenarios/gate.toml"))?;
+            println!("{}", known_gates_table(&prove_known_gates(&records, &rules)?));
         }
         Command::Playbook { folders } => {
             let view = |it: &PathBuf| view_campaign(it, Completeness::AsRecorded);
@@ -215,6 +221,11 @@ fn run(command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `campaign` judges, and how.
+fn rules_of(campaign: &Path) -> Result<GateSpec> {
+    read_rules(campaign)?.with_context(|| format!("use {}: it has no [gate]", campaign.display()))
 }
 
 #[expect(clippy::print_stdout, reason = "the output of the command")]

@@ -96,6 +96,14 @@ fn comparison(folder: &Path, n_pairs: u32, times: u64) {
     write(&folder.join("gate.json"), &run);
 }
 
+/// Adds the comparisons in `folders` to a record of `change`, by the rules of the repository's gate.
+fn record_known(change: &str, record: &Path, folders: &[&Path]) -> Output {
+    let rules = repository("scenarios/gate.toml");
+    let flags = ["known", change, "--gates=50", "--write"].map(Path::new);
+    let files = [Path::new("--rules"), &rules, Path::new("--record"), record];
+    lab_report(&[], &[&flags, &files[..], folders].concat())
+}
+
 // What is expected is read off the committed verdict of the same trial.
 #[test]
 fn figures_of_both_versions_come_from_the_verdicts_of_their_trials() {
@@ -159,12 +167,10 @@ fn a_record_of_identical_code_is_what_the_next_gate_shows() {
         lab_report(&["pairs"], &[folder]);
     }
     let record = scratch.path().join("record.json");
-    let flags =
-        ["known", "identical-code", "--gates=50", "--write", "--record", record.to_str().unwrap()];
     // One after the other, and one of them again: a record grows, and counts nothing twice.
     for folders in [&[&one][..], &[&two], &[&one, &two]] {
         let folders: Vec<&Path> = folders.iter().map(|it| it.as_path()).collect();
-        let output = lab_report(&flags, &folders);
+        let output = record_known("identical-code", &record, &folders);
         assert!(output.status.success(), "{output:?}");
     }
     let seen: KnownGates = read(&record);
@@ -177,23 +183,34 @@ fn a_record_of_identical_code_is_what_the_next_gate_shows() {
 }
 
 #[test]
-fn a_record_that_was_edited_by_hand_is_refused() {
+fn a_record_of_another_change_or_of_other_rules_or_edited_by_hand_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("one");
     comparison(&folder, 8, 1);
     lab_report(&["pairs"], &[&folder]);
     let record = scratch.path().join("results/gate-identical-code.json");
     fs::create_dir(record.parent().unwrap()).unwrap();
-    let flags =
-        ["known", "identical-code", "--gates=50", "--write", "--record", record.to_str().unwrap()];
-    lab_report(&flags, &[&folder]);
+    record_known("identical-code", &record, &[&folder]);
+    let rules = scratch.path().join("scenarios/gate.toml");
+    fs::create_dir(rules.parent().unwrap()).unwrap();
+    let today = fs::read_to_string(repository("scenarios/gate.toml")).unwrap();
+    fs::write(&rules, &today).unwrap();
     let output = lab_report(&["known-table"], &[scratch.path()]);
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(table.contains("| identical code | 1 | 0 | 1 | 0 | 8 | 8 |"), "{output:?}");
-    let another = ["known", "breaker-off", "--record", record.to_str().unwrap()];
-    let output = lab_report(&another, &[]);
+    let output = record_known("breaker-off", &record, &[]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("identical-code: it is no record of breaker-off"), "{said}");
+
+    let tomorrow = today.replace("factor = 1.12", "factor = 1.13");
+    assert_ne!(tomorrow, today);
+    fs::write(&rules, tomorrow).unwrap();
+    let output = lab_report(&["known-table"], &[scratch.path()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("type `cargo xtask gate --known identical-code --record`"), "{said}");
+
+    fs::write(&rules, today).unwrap();
     let mut seen: KnownGates = read(&record);
     seen.gates[0].verdict = GateVerdict::Inconclusive;
     write(&record, &seen);

@@ -363,9 +363,10 @@ pub struct KnownGates {
     pub schema: String,
     /// What differs between the versions.
     pub change: KnownChange,
-    /// What was judged, and how.
+    /// What is judged, and how: these rules, whatever those were that a comparison was run under.
     pub gate: GateSpec,
-    /// What each gate said, in the order of `comparisons`.
+    /// What each gate says, in the order of `comparisons`; without those that have too few pairs for
+    /// these rules.
     pub gates: Vec<KnownGate>,
     /// Pairs of all of them together.
     pub n_pairs: u32,

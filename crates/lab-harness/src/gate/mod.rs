@@ -44,6 +44,9 @@ async fn known(args: &GateArgs, change: KnownChange) -> Result<ExitCode> {
     command.args(["known", change.name()]).args(&args.comparisons);
     let here = env::current_dir().context("find the current folder")?;
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
+    // Checked here, where what is wrong with a campaign is said with its line.
+    files.campaign(paired::CAMPAIGN).at_exit(ExitCode::Usage)?;
+    command.arg("--rules").arg(files.campaign_file(paired::CAMPAIGN));
     command.arg("--record").arg(files.root.join(change.record_file()));
     command.args(args.record.then_some("--write"));
     let status = command.kill_on_drop(true).status().await.context("run lab-report")?;

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The campaign that says what is compared.
-const CAMPAIGN: &str = "gate";
+pub(super) const CAMPAIGN: &str = "gate";
 
 /// What is compared, and how: everything that is known before anything runs.
 #[derive(Debug)]

@@ -1,13 +1,16 @@
 //! The folder of a comparison of two versions: what the harness ran, and the figures of its trials.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use lab_core::artifact::{
-    gate::{
-        GatePairs, GateRun, KNOWN_SCHEMA, KnownGates, PAIRS_FILE, PAIRS_SCHEMA, PairFigures,
-        RUN_FILE, RUN_SCHEMA, RanPair, Side, SideFigures,
+use lab_core::{
+    artifact::{
+        gate::{
+            GatePairs, GateRun, KNOWN_SCHEMA, KnownGates, PAIRS_FILE, PAIRS_SCHEMA, PairFigures,
+            RUN_FILE, RUN_SCHEMA, RanPair, Side, SideFigures,
+        },
+        verdict::{self, TrialVerdict},
     },
-    verdict::{self, TrialVerdict},
+    scenario::{Campaign, GateSpec},
 };
 
 use super::{campaign_files::check_schema, files::read_json};
@@ -53,6 +56,18 @@ pub fn read_pairs(path: &Path) -> Result<GatePairs, ArtifactError> {
     let pairs: GatePairs = read_json(&path)?;
     check_schema(path, &pairs.schema, PAIRS_SCHEMA)?;
     Ok(pairs)
+}
+
+/// Reads what a campaign judges, and how; `None` where it has no gate.
+///
+/// **Errors**: it cannot be read or is no campaign.
+pub fn read_rules(campaign: &Path) -> Result<Option<GateSpec>, ArtifactError> {
+    let path = || campaign.to_owned();
+    let text = fs::read_to_string(campaign)
+        .map_err(|source| ArtifactError::Read { path: path(), source })?;
+    let campaign: Campaign =
+        toml::from_str(&text).map_err(|source| ArtifactError::Toml { path: path(), source })?;
+    Ok(campaign.gate)
 }
 
 /// Reads a record of gates on a known change; `None` where there is none.

@@ -29,10 +29,14 @@ use super::{
     walsh::WalshAverages,
 };
 
-/// Judges a comparison by the pairs that there are so far.
+/// Judges a comparison by the pairs that there are so far and the rules it was run under.
 pub fn judge(file: &GatePairs) -> GateJudgement {
+    judge_by(file, &file.subject.gate)
+}
+
+/// Judges a comparison by other rules than it was run under.
+pub fn judge_by(file: &GatePairs, spec: &GateSpec) -> GateJudgement {
     let subject = &file.subject;
-    let spec = &subject.gate;
     let looks = looks(&file.pairs, spec);
     let decided = looks.last().map_or(GateVerdict::Undecided, |it| it.verdict);
     let verdict = match (decided, &file.given_up) {

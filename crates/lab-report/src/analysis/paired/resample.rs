@@ -16,7 +16,7 @@ use lab_core::{
     seed::{Seed, mix},
 };
 
-use super::judge::{judge, length, verdict};
+use super::judge::{judge_by, length, verdict};
 
 /// How much worse the head of made-up gates is, in multiples of the margin.
 pub const MARGINS_WORSE: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
@@ -41,7 +41,7 @@ pub enum ResampleError {
         /// What was to be the difference.
         change: &'static str,
     },
-    /// They were judged or loaded otherwise.
+    /// They ran another cell.
     #[error("{started_at}: has another {what} than the first of these comparisons")]
     Different {
         /// Start of the comparison.
@@ -51,12 +51,14 @@ pub enum ResampleError {
     },
 }
 
-/// What gates on `change` said: those that were run, `comparisons`, and `n_gates` made up from their
-/// pairs at each of [`MARGINS_WORSE`], or as they are where the code is not identical.
+/// What gates on `change` say by the rules of `spec`: those that were run, `comparisons`, and `n_gates`
+/// made up from their pairs at each of [`MARGINS_WORSE`], or as they are where the code is not
+/// identical. A comparison that was run under other rules and has too few pairs for these is no gate,
+/// and its pairs are drawn from all the same.
 ///
 /// **Errors**: no pair, versions that do not differ by `change`, or comparisons that are not alike.
 pub fn known_gates(
-    change: KnownChange,
+    (change, spec): (KnownChange, &GateSpec),
     comparisons: Vec<GatePairs>,
     (n_gates, seed): (u32, Seed),
 ) -> Result<KnownGates, ResampleError> {
@@ -69,7 +71,6 @@ pub fn known_gates(
     if pool.is_empty() {
         return Err(ResampleError::NoPair);
     }
-    let spec = &first.subject.gate;
     let worse = match change {
         KnownChange::IdenticalCode => MARGINS_WORSE.as_slice(),
         KnownChange::SlowerPages | KnownChange::BreakerOff => &[0.0],
@@ -79,7 +80,7 @@ pub fn known_gates(
         schema: KNOWN_SCHEMA.into(),
         change,
         gate: spec.clone(),
-        gates: comparisons.iter().map(known_gate).collect(),
+        gates: comparisons.iter().filter_map(|it| known_gate(it, spec)).collect(),
         n_pairs: length(&pool),
         seed,
         resampled: worse.iter().map(made_up).collect(),
@@ -111,7 +112,6 @@ fn check_versions(change: KnownChange, comparison: &GatePairs) -> Result<(), Res
 fn check_alike(first: &GatePairs, comparison: &GatePairs) -> Result<(), ResampleError> {
     let (one, other) = (&first.subject, &comparison.subject);
     let differs = [
-        ("gate", one.gate != other.gate),
         ("variant", one.cell.variant != other.cell.variant),
         ("fault", one.cell.fault != other.cell.fault),
         ("load factor", one.cell.params.load_factor != other.cell.params.load_factor),
@@ -124,15 +124,16 @@ fn check_alike(first: &GatePairs, comparison: &GatePairs) -> Result<(), Resample
     }
 }
 
-fn known_gate(comparison: &GatePairs) -> KnownGate {
-    let judgement = judge(comparison);
-    KnownGate {
+/// What `spec` says of a comparison; `None` where it needs more pairs.
+fn known_gate(comparison: &GatePairs, spec: &GateSpec) -> Option<KnownGate> {
+    let judgement = judge_by(comparison, spec);
+    (judgement.verdict != GateVerdict::Undecided).then(|| KnownGate {
         started_at: comparison.subject.started_at.clone(),
         commit: comparison.subject.head.commit.clone(),
         n_pairs: judgement.n_pairs,
         n_pairs_needed: judgement.looks.last().map_or(judgement.n_pairs, |it| it.n_pairs),
         verdict: judgement.verdict,
-    }
+    })
 }
 
 /// `n_gates` gates of pairs drawn from `pool`, which is not empty, with the head made worse.
@@ -205,7 +206,7 @@ fn made_worse(mut pair: PairFigures, spec: &GateSpec, margins: f64) -> PairFigur
 #[cfg(test)]
 mod tests {
     use super::{
-        super::testing::{Made, USUAL, file, pairs},
+        super::testing::{Made, USUAL, file, pairs, spec},
         *,
     };
 
@@ -224,7 +225,8 @@ mod tests {
     }
 
     fn seen(files: &[GatePairs], seed: u64) -> KnownGates {
-        known_gates(KnownChange::IdenticalCode, files.to_vec(), (100, Seed(seed))).unwrap()
+        let same = (KnownChange::IdenticalCode, &spec());
+        known_gates(same, files.to_vec(), (100, Seed(seed))).unwrap()
     }
 
     // The noise of these pairs is a factor of up to e^0.6 in p99. Identical code may be called a
@@ -270,24 +272,41 @@ mod tests {
     #[test]
     fn what_is_not_identical_code_or_not_alike_is_refused() {
         let error = |files: &[GatePairs]| {
-            let made_up = (1, Seed(1));
-            let gates = known_gates(KnownChange::IdenticalCode, files.to_vec(), made_up);
-            gates.unwrap_err().to_string()
+            let same = (KnownChange::IdenticalCode, &spec());
+            known_gates(same, files.to_vec(), (1, Seed(1))).unwrap_err().to_string()
         };
         assert_eq!(error(&[]), "there is no pair to draw from");
         assert_eq!(error(&[identical(0, 1)]), "there is no pair to draw from");
         let versions = error(&[file(pairs(8, USUAL, 1))]);
         assert!(versions.contains("work tree (89ab89ab89ab) with main (0123"), "{versions}");
         let mut other = identical(8, 1);
-        other.subject.gate.figures[0].factor = 2.0;
-        let gate = error(&[identical(8, 1), other]);
-        assert!(gate.contains("has another gate than the first"), "{gate}");
+        other.subject.cell.params.load_factor = Some(9.0);
+        let cell = error(&[identical(8, 1), other]);
+        assert!(cell.contains("has another load factor than the first"), "{cell}");
+    }
+
+    // Twice as long is seen at the first look, after 8 pairs; rules whose first look is after 14 can
+    // say nothing of a comparison of 8.
+    #[test]
+    fn all_are_judged_by_the_rules_that_are_given() {
+        let later = GateSpec { looks: vec![14, 20], ..spec() };
+        let judged = |rules: &GateSpec| {
+            let files = vec![slower(8, 2.0), slower(20, 2.0)];
+            known_gates((KnownChange::SlowerPages, rules), files, (10, Seed(3))).unwrap()
+        };
+        let needed = |rules| -> Vec<u32> {
+            judged(rules).gates.iter().map(|it| it.n_pairs_needed).collect()
+        };
+        assert_eq!(needed(&spec()), [8, 8]);
+        assert_eq!(needed(&later), [14]);
+        let record = judged(&later);
+        assert_eq!((record.gate, record.n_pairs), (later, 28));
     }
 
     // Twice as long is three margins, and nobody changes the versions over: nearly all are caught.
     #[test]
     fn a_change_on_purpose_is_drawn_as_it_was_run() {
-        let slow = KnownChange::SlowerPages;
+        let slow = (KnownChange::SlowerPages, &spec());
         let record = known_gates(slow, vec![slower(20, 2.0)], (100, Seed(3))).unwrap();
         assert_eq!(record.gates[0].verdict, GateVerdict::Regression);
         assert_eq!((record.gates[0].n_pairs, record.gates[0].n_pairs_needed), (20, 8));

@@ -13,7 +13,7 @@ use super::{
 use crate::analysis::paired::{
     judge::judge,
     resample::known_gates,
-    testing::{Made, USUAL, file, pairs},
+    testing::{Made, USUAL, file, pairs, spec},
 };
 
 const SLOW: Made = Made { p99_ms: 16.0, ..USUAL };
@@ -26,7 +26,7 @@ fn report(head: Made, format: GateFormat) -> String {
 fn record() -> KnownGates {
     let mut file = file(pairs(20, USUAL, 1));
     file.subject.reference.commit.clone_from(&file.subject.head.commit);
-    known_gates(KnownChange::IdenticalCode, vec![file], (20, Seed(1))).unwrap()
+    known_gates((KnownChange::IdenticalCode, &spec()), vec![file], (20, Seed(1))).unwrap()
 }
 
 #[test]
@@ -141,7 +141,8 @@ fn a_record_shows_false_alarms_and_power() {
 fn records_of_known_changes_are_rows_of_one_table() {
     let mut slow = file(pairs(20, SLOW, 1));
     slow.subject.head.commit = Some("0123456789ab-dirty".into());
-    let slow = known_gates(KnownChange::SlowerPages, vec![slow], (20, Seed(1))).unwrap();
+    let change = (KnownChange::SlowerPages, &spec());
+    let slow = known_gates(change, vec![slow], (20, Seed(1))).unwrap();
     let line = known_gates_report(&slow);
     assert!(
         line.starts_with("slower-pages: caught by 1 of 1 gates that were run, 20 of 20 made up")
