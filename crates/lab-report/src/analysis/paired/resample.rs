@@ -294,7 +294,7 @@ mod tests {
             let files = vec![slower(8, 2.0), slower(20, 2.0)];
             known_gates((KnownChange::SlowerPages, rules), files, (10, Seed(3))).unwrap()
         };
-        let needed = |rules| -> Vec<u32> {
+        let needed = |rules: &GateSpec| -> Vec<u32> {
             judged(rules).gates.iter().map(|it| it.n_pairs_needed).collect()
         };
         assert_eq!(needed(&spec()), [8, 8]);
