@@ -203,10 +203,10 @@ fn check_clean(root: &Path) -> Result<()> {
     let Some(output) = output.ok().filter(|it| it.status.success()) else { return Ok(()) };
     let changes = String::from_utf8_lossy(&output.stdout);
     if let Some(first) = changes.lines().next() {
-        let (n, first) = (changes.lines().count(), first.get(3..).unwrap_or(first));
+        let first = first.get(3..).unwrap_or(first);
         bail!(
-            "the work tree has {n} changes that are not committed, such as {first}: commit or stash \
-             them, or say --allow-dirty"
+            "the work tree has changes that are not committed, such as {first}: commit or stash them, \
+             or say --allow-dirty"
         );
     }
     Ok(())
