@@ -36,7 +36,7 @@ pub enum ArtifactError {
         #[source]
         source: serde_json::Error,
     },
-    /// It is not the campaign that it should be.
+    /// It is not the TOML that it should be.
     #[error("parse {}", path.display())]
     Toml {
         /// The file.

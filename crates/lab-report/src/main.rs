@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use lab_core::{
     artifact::{
-        gate::{GateVerdict, KnownChange},
+        gate::{GateVerdict, KnownChange, RULES_FILE},
         summary::{self, Summary},
     },
     scenario::GateSpec,
@@ -206,7 +206,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::KnownTable { root } => {
             let records = KnownChange::ALL.map(|it| root.join(it.record_file()));
-            let rules = rules_of(&root.join("scenarios/gate.toml"))?;
+            let rules = rules_of(&root.join(RULES_FILE))?;
             println!("{}", known_gates_table(&prove_known_gates(&records, &rules)?));
         }
         Command::Playbook { folders } => {

@@ -32,6 +32,9 @@ pub const JUDGEMENT_FILE: &str = "judgement.json";
 /// Version of the schema of a record of gates on a known change.
 pub const KNOWN_SCHEMA: &str = "outage-lab/known-gates/1";
 
+/// The campaign by whose gate such records are judged, from the root of the repository.
+pub const RULES_FILE: &str = "scenarios/gate.toml";
+
 /// What differs between two versions of the service where that is known beforehand. Gates on them
 /// say how often the gate is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -46,11 +46,6 @@ impl ScenarioFiles {
         Ok(campaign)
     }
 
-    /// Where the campaign of that name stands.
-    pub(crate) fn campaign_file(&self, name: &str) -> PathBuf {
-        self.root.join("scenarios").join(format!("{name}.toml"))
-    }
-
     /// Every campaign by name. **Errors**: as [`Self::campaign`].
     pub(crate) fn campaigns(&self) -> Result<BTreeMap<String, Campaign>> {
         let names = toml_files(&self.root.join("scenarios"))?.into_keys();

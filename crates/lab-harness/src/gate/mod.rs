@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use lab_core::artifact::gate::KnownChange;
+use lab_core::artifact::gate::{KnownChange, RULES_FILE};
 use tokio::process::Command;
 
 use crate::{
@@ -46,7 +46,7 @@ async fn known(args: &GateArgs, change: KnownChange) -> Result<ExitCode> {
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
     // Checked here, where what is wrong with a campaign is said with its line.
     files.campaign(paired::CAMPAIGN).at_exit(ExitCode::Usage)?;
-    command.arg("--rules").arg(files.campaign_file(paired::CAMPAIGN));
+    command.arg("--rules").arg(files.root.join(RULES_FILE));
     command.arg("--record").arg(files.root.join(change.record_file()));
     command.args(args.record.then_some("--write"));
     let status = command.kill_on_drop(true).status().await.context("run lab-report")?;

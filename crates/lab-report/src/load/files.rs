@@ -20,6 +20,12 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ArtifactError> {
     })
 }
 
+/// Reads a TOML file. **Errors**: it cannot be read or is not the TOML that it should be.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ArtifactError> {
+    toml::from_slice(&read_bytes(path)?)
+        .map_err(|source| ArtifactError::Toml { path: path.to_owned(), source })
+}
+
 /// Reads a file of JSON lines. A last line without its end was cut short by a kill and is dropped.
 ///
 /// **Errors**: it cannot be read, or a whole line is not the JSON that it should be.

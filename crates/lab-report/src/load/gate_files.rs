@@ -1,6 +1,6 @@
 //! The folder of a comparison of two versions: what the harness ran, and the figures of its trials.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use lab_core::{
     artifact::{
@@ -13,7 +13,10 @@ use lab_core::{
     scenario::{Campaign, GateSpec},
 };
 
-use super::{campaign_files::check_schema, files::read_json};
+use super::{
+    campaign_files::check_schema,
+    files::{read_json, read_toml},
+};
 use crate::{analysis::paired::figures::side_figures, error::ArtifactError};
 
 /// Reads `gate.json` in `folder` and the verdict of every trial that it lists.
@@ -62,12 +65,7 @@ pub fn read_pairs(path: &Path) -> Result<GatePairs, ArtifactError> {
 ///
 /// **Errors**: it cannot be read or is no campaign.
 pub fn read_rules(campaign: &Path) -> Result<Option<GateSpec>, ArtifactError> {
-    let path = || campaign.to_owned();
-    let text = fs::read_to_string(campaign)
-        .map_err(|source| ArtifactError::Read { path: path(), source })?;
-    let campaign: Campaign =
-        toml::from_str(&text).map_err(|source| ArtifactError::Toml { path: path(), source })?;
-    Ok(campaign.gate)
+    Ok(read_toml::<Campaign>(campaign)?.gate)
 }
 
 /// Reads a record of gates on a known change; `None` where there is none.
