@@ -284,6 +284,7 @@ mod tests {
         assert!(check_clean(scratch.path()).is_ok());
         fs::write(scratch.path().join("new.rs"), "").unwrap();
         let error = check_clean(scratch.path()).unwrap_err().to_string();
-        assert!(error.contains("has 1 changes") && error.contains("such as new.rs"), "{error}");
+        assert!(error.contains("not committed, such as new.rs"), "{error}");
+        assert!(error.contains("--allow-dirty"), "{error}");
     }
 }
