@@ -107,9 +107,10 @@ mod tests {
     #[test]
     fn the_known_changes_apply_to_the_service_as_it_is() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        for patch in ["docs/gate/slower-pages.patch", "docs/gate/breaker-off.patch"] {
+        for change in ["slower-pages", "breaker-off", "local-cache-off"] {
+            let patch = format!("docs/gate/{change}.patch");
             let mut apply = Command::new("git");
-            apply.args(["apply", "--check", patch]).current_dir(&root);
+            apply.args(["apply", "--check", &patch]).current_dir(&root);
             let output = apply.output().unwrap();
             assert!(output.status.success(), "{patch}: {output:?}");
         }

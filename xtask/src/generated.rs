@@ -17,8 +17,11 @@ const CAMPAIGN: &str = "results/redis-outage";
 const PLAYBOOK: &str = "docs/playbook.md";
 /// The page that says how often the gate is wrong.
 const GATE: &str = "docs/gate.md";
-const BEGIN: &str = "<!-- results:begin (cargo xtask gen) -->\n";
-const END: &str = "<!-- results:end -->";
+/// Where results stand in a document.
+const RESULTS: (&str, &str) =
+    ("<!-- results:begin (cargo xtask gen) -->\n", "<!-- results:end -->");
+/// Where the page about the gate says how often comparisons with a stored result are wrong.
+const STORED: (&str, &str) = ("<!-- stored:begin (cargo xtask gen) -->\n", "<!-- stored:end -->");
 
 /// Whether generated files are written or compared with what stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +66,12 @@ pub(crate) fn run(lab: &Lab<'_>, generated: Generated) -> Result<()> {
     let pictures = pictures(&campaign)?;
     for document in &DOCUMENTS {
         let block = block(document, table.as_deref(), &pictures);
-        update(&root.join(document.path), &block, generated)?;
+        update(&root.join(document.path), RESULTS, &block, generated)?;
     }
-    let gates = format!("{}\n", lab.known_gates()?.trim_end());
-    update(&root.join(GATE), &gates, generated)?;
+    for (markers, said) in [(RESULTS, lab.known_gates()?), (STORED, lab.known_results()?)] {
+        let block = format!("{}\n", said.trim_end());
+        update(&root.join(GATE), markers, &block, generated)?;
+    }
     let campaigns = lab.workspace.campaigns_with_results();
     if campaigns.is_empty() {
         return Ok(());
@@ -99,10 +104,12 @@ fn pictures(campaign: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn update(path: &Path, block: &str, generated: Generated) -> Result<()> {
+fn update(path: &Path, markers: (&str, &str), block: &str, generated: Generated) -> Result<()> {
     let before = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let after = replace_block(&before, (BEGIN, END), block)
-        .with_context(|| format!("{}: needs `{}` and `{END}`", path.display(), BEGIN.trim_end()))?;
+    let after = replace_block(&before, markers, block).with_context(|| {
+        let (begin, end) = markers;
+        format!("{}: needs `{}` and `{end}`", path.display(), begin.trim_end())
+    })?;
     write_or_check(path, &after, generated)
 }
 
@@ -134,24 +141,26 @@ mod tests {
 
     #[test]
     fn only_what_stands_between_the_markers_changes() {
-        let text = format!("top\n{BEGIN}old\n{END}\nbottom\n");
-        let replaced = replace_block(&text, (BEGIN, END), "new\n").unwrap();
-        assert_eq!(replaced, format!("top\n{BEGIN}new\n{END}\nbottom\n"));
-        assert_eq!(replace_block(&replaced, (BEGIN, END), "new\n").unwrap(), replaced);
-        assert_eq!(replace_block("no markers", (BEGIN, END), "new\n"), None);
-        assert_eq!(replace_block(&format!("{END}{BEGIN}"), (BEGIN, END), "new\n"), None);
+        let (begin, end) = RESULTS;
+        let text = format!("top\n{begin}old\n{end}\nbottom\n");
+        let replaced = replace_block(&text, RESULTS, "new\n").unwrap();
+        assert_eq!(replaced, format!("top\n{begin}new\n{end}\nbottom\n"));
+        assert_eq!(replace_block(&replaced, RESULTS, "new\n").unwrap(), replaced);
+        assert_eq!(replace_block("no markers", RESULTS, "new\n"), None);
+        assert_eq!(replace_block(&format!("{end}{begin}"), RESULTS, "new\n"), None);
     }
 
     #[test]
     fn a_stale_block_fails_the_check_and_is_left_alone() {
+        let (begin, end) = RESULTS;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("README.md");
-        fs::write(&path, format!("{BEGIN}old\n{END}")).unwrap();
-        let error = update(&path, "new\n", Generated::Check).unwrap_err().to_string();
+        fs::write(&path, format!("{begin}old\n{end}")).unwrap();
+        let error = update(&path, RESULTS, "new\n", Generated::Check).unwrap_err().to_string();
         assert!(error.contains("cargo xtask gen"), "{error}");
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{BEGIN}old\n{END}"));
-        update(&path, "new\n", Generated::Write).unwrap();
-        update(&path, "new\n", Generated::Check).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{begin}old\n{end}"));
+        update(&path, RESULTS, "new\n", Generated::Write).unwrap();
+        update(&path, RESULTS, "new\n", Generated::Check).unwrap();
     }
 
     #[test]

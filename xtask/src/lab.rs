@@ -140,6 +140,12 @@ impl<'a> Lab<'a> {
         Self::said(command.arg("known-table").arg(&self.workspace.root))
     }
 
+    /// What comparisons with a stored result said of known changes.
+    pub(crate) fn known_results(&self) -> Result<String> {
+        let mut command = self.tool(Tool::Report);
+        Self::said(command.arg("known-results-table").arg(&self.workspace.root))
+    }
+
     /// What `command` prints. **Errors**: it fails; in its own words.
     fn said(command: &mut Command) -> Result<String> {
         let output = command.output().with_context(|| format!("start {command:?}"))?;

@@ -169,6 +169,10 @@ pub struct GateArgs {
     /// Folders of those comparisons, comma-separated.
     #[arg(long, value_delimiter = ',', value_name = "DIR,DIR", conflicts_with_all = BUT_KNOWN)]
     pub comparisons: Vec<PathBuf>,
+    /// Folders of campaigns that were run on that change, comma-separated, for what `--baseline` says
+    /// of it.
+    #[arg(long, value_delimiter = ',', value_name = "DIR,DIR", conflicts_with_all = BUT_KNOWN)]
+    pub results: Vec<PathBuf>,
     /// Add them to the record in the repository, which later gates show.
     #[arg(long, conflicts_with_all = BUT_KNOWN)]
     pub record: bool,

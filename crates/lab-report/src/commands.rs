@@ -8,6 +8,7 @@ use std::{
 use lab_core::{
     artifact::{
         gate::{GateJudgement, GatePairs, JUDGEMENT_FILE, KnownChange, KnownGates, PAIRS_FILE},
+        stored_result::{KnownResult, KnownResults},
         summary, timeline,
         verdict::{self, PerPhase, TrialVerdict},
     },
@@ -20,6 +21,7 @@ use crate::{
     analysis::{
         effect::{Effect, effects},
         histograms::{self, Distribution, PhaseHistograms, empty_histogram},
+        known_results::{self, KnownComparisons, KnownResultsError, known_comparisons},
         paired::{
             judge::judge,
             resample::{ResampleError, known_gates},
@@ -31,7 +33,7 @@ use crate::{
     load::{
         campaign_files::{CommittedTrial, read_run, read_trials, write_report},
         files::{compact_json, pretty_json, write_whole},
-        gate_files::{read_gate, read_known, read_pairs},
+        gate_files::{read_gate, read_known, read_known_results, read_pairs},
         trial_files::TrialRecord,
     },
     render::{CampaignView, CellView, RenderError, paired_files, render_campaign},
@@ -49,6 +51,9 @@ pub enum ReportError {
     /// Comparisons of a known change cannot be put together.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// Results of a known change cannot be put together.
+    #[error(transparent)]
+    KnownResults(#[from] KnownResultsError),
     /// A record says what other rules say than those that are asked for.
     #[error(
         "use {}: it was judged by other rules than the gate has now; type `cargo xtask gate --known \
@@ -176,12 +181,7 @@ pub fn add_known_gates(
     let new: Vec<GatePairs> = paths.iter().map(|it| read_pairs(it)).collect::<Result<_, _>>()?;
     let before = match read_known(record)? {
         Some(before) if before.change != change => {
-            return Err(ArtifactError::DoesNotAddUp {
-                path: record.to_owned(),
-                cell: before.change.name().into(),
-                what: format!("it is no record of {}", change.name()),
-            }
-            .into());
+            return Err(other_record(record, before.change, change));
         }
         before => before.map_or_else(Vec::new, |it| it.comparisons),
     };
@@ -191,9 +191,81 @@ pub fn add_known_gates(
     Ok(known_gates((change, gate), comparisons, (n_gates, seed))?)
 }
 
+fn other_record(path: &Path, of: KnownChange, wanted: KnownChange) -> ReportError {
+    let what = format!("it is no record of {}", wanted.name());
+    ArtifactError::DoesNotAddUp { path: path.to_owned(), cell: of.name().into(), what }.into()
+}
+
 /// A machine runs one comparison at a time.
 fn is_same_run(one: &GatePairs, other: &GatePairs) -> bool {
     one.subject.started_at == other.subject.started_at && one.subject.host == other.subject.host
+}
+
+/// The results on `change`: those of `record`, where it stands, and those of the campaigns in
+/// `folders`, summed up anew from their trials; and what comparisons of them with those in
+/// `identical`, the record of results on identical code, say. A result that is given again counts once.
+///
+/// **Errors**: a file that cannot be read, a record of another change, or results that are not of
+/// `change` or mean nothing side by side.
+pub fn add_known_results(
+    change: KnownChange,
+    (record, identical): (&Path, &Path),
+    folders: &[PathBuf],
+) -> Result<(KnownResults, Vec<KnownComparisons>), ReportError> {
+    let new: Vec<KnownResult> =
+        folders.iter().map(|it| known_result(it)).collect::<Result<_, _>>()?;
+    let before = read_known_results(record)?;
+    if let Some(before) = before.as_ref().filter(|it| it.change != change) {
+        return Err(other_record(record, before.change, change));
+    }
+    let is_new = |it: &KnownResult| new.iter().any(|new| known_results::is_same_run(new, it));
+    let mut results = before.map_or_else(Vec::new, |it| it.results);
+    results.retain(|it| !is_new(it));
+    results.extend(new);
+    results.sort_by(|a, b| a.result.started_at.cmp(&b.result.started_at));
+    let known = KnownResults::new(change, results);
+    let comparisons = match change {
+        KnownChange::IdenticalCode => known_comparisons(&known, &known)?,
+        KnownChange::SlowerPages | KnownChange::BreakerOff | KnownChange::LocalCacheOff => {
+            let none = || KnownResults::new(KnownChange::IdenticalCode, Vec::new());
+            let identical = read_known_results(identical)?.unwrap_or_else(none);
+            known_comparisons(&known, &identical)?
+        }
+    };
+    Ok((known, comparisons))
+}
+
+/// The result in the folder of a campaign.
+fn known_result(folder: &Path) -> Result<KnownResult, ReportError> {
+    let view = view_campaign(folder, Completeness::AsRecorded)?;
+    let trials = view.cells.iter().flat_map(|it| &it.trials);
+    let mut commits: Vec<&str> = trials
+        .map(|it| it.manifest.environment.commit.as_deref().unwrap_or("no known commit"))
+        .collect();
+    commits.sort_unstable();
+    commits.dedup();
+    let [commit] = commits.as_slice() else {
+        let started_at = view.run.started_at.clone();
+        return Err(KnownResultsError::NoCommit { started_at, commits: commits.join(", ") }.into());
+    };
+    Ok(KnownResult { commit: (*commit).to_owned(), result: (&view.summary).into() })
+}
+
+/// What the comparisons of each record of results say, and the record on identical code. A missing one
+/// is left out.
+///
+/// **Errors**: a file that cannot be read, or records that mean nothing side by side.
+pub fn compare_known_results(
+    root: &Path,
+) -> Result<(Vec<KnownComparisons>, Option<KnownResults>), ReportError> {
+    let read = |it: KnownChange| read_known_results(&root.join(it.results_file()));
+    let Some(identical) = read(KnownChange::IdenticalCode)? else { return Ok((Vec::new(), None)) };
+    let mut seen = Vec::new();
+    for change in KnownChange::ALL {
+        let Some(record) = read(change)? else { continue };
+        seen.extend(known_comparisons(&record, &identical)?);
+    }
+    Ok((seen, Some(identical)))
 }
 
 /// The records in `paths`, each proved to follow from the pairs that it holds by the rules of `gate`.

@@ -18,18 +18,19 @@ use lab_core::{
 use lab_report::{
     analysis::gate::{Judgement, judge},
     commands::{
-        Completeness, add_known_gates, analyse_trial, judge_pairs, prove_known_gates, report_files,
-        verdict_line, view_campaign,
+        Completeness, add_known_gates, add_known_results, analyse_trial, compare_known_results,
+        judge_pairs, prove_known_gates, report_files, verdict_line, view_campaign,
     },
     load::{
         campaign_files::{first_difference, write_report},
         files::{pretty_json, read_json, write_whole},
-        gate_files::{read_known, read_rules},
+        gate_files::{read_known, read_known_results, read_rules},
         summary_file::read_summary,
     },
     render::{
         CampaignView, GateFormat, gate_report, known_gates_report, known_gates_table,
-        paired_report, playbook, readme_table, terminal_table,
+        known_results_report, known_results_tables, paired_report, playbook, readme_table,
+        terminal_table,
     },
 };
 
@@ -84,6 +85,9 @@ enum Command {
         /// The result to judge, in the same form
         #[arg(long, value_name = "FILE")]
         result: PathBuf,
+        /// Record of results on identical code
+        #[arg(long, value_name = "FILE")]
+        identical: Option<PathBuf>,
         /// How to write it
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -127,6 +131,28 @@ enum Command {
     /// Prove that the records of gates on known changes follow from the pairs that they hold by the
     /// rules of scenarios/gate.toml, and print them as Markdown
     KnownTable {
+        /// Root of the repository
+        root: PathBuf,
+    },
+    /// Say what comparisons with a stored result say of a change that is known
+    KnownResults {
+        /// How the service differed when they were run
+        #[arg(value_parser = KnownChange::ALL.map(KnownChange::name))]
+        change: String,
+        /// Folders of campaigns
+        folders: Vec<PathBuf>,
+        /// The record that they are put together with
+        #[arg(long, value_name = "FILE")]
+        record: PathBuf,
+        /// The record of results on identical code, which they are compared with
+        #[arg(long, value_name = "FILE")]
+        identical: PathBuf,
+        /// Write the former anew
+        #[arg(long)]
+        write: bool,
+    },
+    /// Print what comparisons with a stored result say of known changes, as Markdown
+    KnownResultsTable {
         /// Root of the repository
         root: PathBuf,
     },
@@ -191,7 +217,9 @@ fn run(command: Command) -> Result<ExitCode> {
             write_report(&folder, &files, Path::new(summary::FILE))?;
             println!("{}", terminal_table(&view));
         }
-        Command::Gate { baseline, result, format } => return gate(&baseline, &result, format),
+        Command::Gate { baseline, result, identical, format } => {
+            return gate(&baseline, &result, identical.as_deref(), format);
+        }
         Command::Pairs { folder, identical, format } => {
             return pairs(&folder, identical.as_deref(), format);
         }
@@ -208,6 +236,18 @@ fn run(command: Command) -> Result<ExitCode> {
             let records = KnownChange::ALL.map(|it| root.join(it.record_file()));
             let rules = rules_of(&root.join(RULES_FILE))?;
             println!("{}", known_gates_table(&prove_known_gates(&records, &rules)?));
+        }
+        Command::KnownResults { change, folders, record, identical, write } => {
+            let change = KnownChange::from_name(&change).context("the parser knows the names")?;
+            let (known, seen) = add_known_results(change, (&record, &identical), &folders)?;
+            if write {
+                write_whole(&record, &pretty_json(&known))?;
+            }
+            print!("{}", known_results_report(change, &seen));
+        }
+        Command::KnownResultsTable { root } => {
+            let (seen, identical) = compare_known_results(&root)?;
+            println!("{}", known_results_tables(&seen, identical.as_ref()));
         }
         Command::Playbook { folders } => {
             let view = |it: &PathBuf| view_campaign(it, Completeness::AsRecorded);
@@ -229,16 +269,22 @@ fn rules_of(campaign: &Path) -> Result<GateSpec> {
 }
 
 #[expect(clippy::print_stdout, reason = "the output of the command")]
-fn gate(baseline: &Path, result: &Path, format: Format) -> Result<ExitCode> {
+fn gate(
+    baseline: &Path,
+    result: &Path,
+    identical: Option<&Path>,
+    format: Format,
+) -> Result<ExitCode> {
+    let record = identical.map(read_known_results).transpose()?.flatten();
     let (then, now) = (read_summary(baseline)?, read_summary(result)?);
-    let comparison = match judge(&then, &now) {
+    let comparison = match judge(&(&then).into(), &(&now).into()) {
         Ok(comparison) => comparison,
         Err(differs) => {
             eprintln!("lab-report: {differs}");
             return Ok(ExitCode::from(EXIT_NOT_COMPARABLE));
         }
     };
-    print!("{}", gate_report(&comparison, &now, format.into()));
+    print!("{}", gate_report(&comparison, (&now, record.as_ref()), format.into()));
     Ok(match comparison.verdict() {
         Judgement::Pass => ExitCode::SUCCESS,
         Judgement::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),

@@ -12,7 +12,11 @@ use std::{
 };
 
 use lab_core::{
-    artifact::verdict::{InvalidReason, TrialVerdict, Verdict},
+    artifact::{
+        gate::KnownChange,
+        stored_result::KnownResults,
+        verdict::{InvalidReason, TrialVerdict, Verdict},
+    },
     outcome::Outcome,
 };
 use serde_json::Value;
@@ -229,4 +233,90 @@ fn a_campaign_whose_trials_are_not_all_there_is_partial() {
     assert_eq!(summary["variants"][0]["n_trials"], 1);
     let table = lab_report(&["readme-table"], folder.path());
     assert!(stdout(&table).contains("none"));
+}
+
+/// Replaces a text that stands once in a file.
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert_eq!(text.matches(from).count(), 1, "{from} in {}", path.display());
+    fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// A repository whose record of results is still empty, and two campaigns that were run in it.
+fn known_campaigns(root: &Path) -> [PathBuf; 2] {
+    fs::create_dir(root.join("results")).unwrap();
+    let folders = ["one", "two"].map(|it| root.join(it));
+    for (folder, started_at) in folders.iter().zip(["2026-11-29T01:00:00Z", "2026-11-29T02:00:00Z"])
+    {
+        campaign(folder, 1, &[Defect::None]);
+        edit(&folder.join("campaign.json"), "2026-11-23T03:00:00Z", started_at);
+        assert!(lab_report(&["campaign"], folder).status.success());
+    }
+    folders
+}
+
+/// Adds the campaign in `folder` to the record of `change`.
+fn record_known(root: &Path, change: KnownChange, folder: &Path) -> Output {
+    let file = |it: KnownChange| root.join(it.results_file()).to_string_lossy().into_owned();
+    let (record, identical) = (file(change), file(KnownChange::IdenticalCode));
+    let files = ["--record", &record, "--identical", &identical, "--write"];
+    lab_report(&[&["known-results", change.name()], &files[..]].concat(), folder)
+}
+
+#[test]
+fn a_record_of_results_is_what_the_next_comparison_shows() {
+    let root = tempfile::tempdir().unwrap();
+    let [one, two] = known_campaigns(root.path());
+    // One of them twice: it counts once.
+    for folder in [&two, &one, &two] {
+        let output = record_known(root.path(), KnownChange::IdenticalCode, folder);
+        assert!(output.status.success(), "{output:?}");
+    }
+    let record = root.path().join(KnownChange::IdenticalCode.results_file());
+    let known: KnownResults = read(&record);
+    let runs: Vec<_> = known.results.iter().map(|it| it.result.started_at.as_str()).collect();
+    assert_eq!(runs, ["2026-11-29T01:00:00Z", "2026-11-29T02:00:00Z"]);
+    close(known.results[0].result.cells[0].goodput_ratio_fault_trials[0], 0.75);
+
+    let [baseline, record] = [&one, &record].map(|it| it.to_str().unwrap());
+    let files = ["gate", "--baseline", baseline, "--identical", record, "--result"];
+    let output = lab_report(&files, &two);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let line = "false alarms on identical code: 0 of 2 comparisons (2 results, redis-outage, smoke, \
+                1 trial of 1 cell)\n";
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+    let tables = stdout(&lab_report(&["known-results-table"], root.path()));
+    assert!(tables.contains("1 trial of 1 cell | 2 | 2 | 0 | 2 | 0 |"), "{tables}");
+    assert!(tables.contains("load-factor-1.5 | 2 | 1 | 0.750 to 0.750 |"), "{tables}");
+}
+
+#[test]
+fn a_result_of_another_version_is_in_no_record() {
+    let root = tempfile::tempdir().unwrap();
+    let [one, two] = known_campaigns(root.path());
+    let refused = |change, folder: &Path| {
+        let output = record_known(root.path(), change, folder);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+        said
+    };
+    let nothing = refused(KnownChange::BreakerOff, &two);
+    assert!(nothing.contains("there is no result on identical code of this"), "{nothing}");
+    record_known(root.path(), KnownChange::IdenticalCode, &one);
+    let clean = refused(KnownChange::BreakerOff, &two);
+    assert!(
+        clean.contains("ran 0123456789ab, which is not breaker-off of 0123456789ab"),
+        "{clean}"
+    );
+    let manifest = trial_folder(&two, 0).join("manifest.json");
+    edit(&manifest, "0123456789ab", "0123456789ab-dirty");
+    let dirty = refused(KnownChange::IdenticalCode, &two);
+    assert!(dirty.contains("which is not identical-code of 0123456789ab"), "{dirty}");
+    let output = record_known(root.path(), KnownChange::BreakerOff, &two);
+    assert!(stdout(&output).starts_with("the circuit breaker is off, compared with"), "{output:?}");
+    let off = root.path().join(KnownChange::BreakerOff.results_file());
+    fs::copy(off, root.path().join(KnownChange::SlowerPages.results_file())).unwrap();
+    let other = refused(KnownChange::SlowerPages, &two);
+    assert!(other.contains("breaker-off: it is no record of slower-pages"), "{other}");
 }

@@ -46,11 +46,14 @@ pub enum KnownChange {
     SlowerPages,
     /// The head's circuit breaker is off (`docs/gate/breaker-off.patch`).
     BreakerOff,
+    /// The cache inside the head is off (`docs/gate/local-cache-off.patch`).
+    LocalCacheOff,
 }
 
 impl KnownChange {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::IdenticalCode, Self::SlowerPages, Self::BreakerOff];
+    pub const ALL: [Self; 4] =
+        [Self::IdenticalCode, Self::SlowerPages, Self::BreakerOff, Self::LocalCacheOff];
 
     /// The name used in artifacts and on the command line.
     pub fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl KnownChange {
             Self::IdenticalCode => "identical-code",
             Self::SlowerPages => "slower-pages",
             Self::BreakerOff => "breaker-off",
+            Self::LocalCacheOff => "local-cache-off",
         }
     }
 

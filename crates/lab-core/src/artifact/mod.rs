@@ -14,12 +14,14 @@
 //! The campaign's own folder holds `campaign.json`, written by the harness ([`campaign_run`]), and
 //! `summary.json`, written by the analysis ([`summary`]), beside the plots and pages. The folder of a
 //! comparison of two versions holds `gate.json`, written by the harness, and `pairs.json` and
-//! `judgement.json`, written by the analysis ([`gate`]).
+//! `judgement.json`, written by the analysis ([`gate`]). What is judged of a stored `summary.json` is
+//! [`stored_result`].
 
 pub mod campaign_run;
 pub mod gate;
 pub mod manifest;
 pub mod raw;
+pub mod stored_result;
 pub mod summary;
 pub mod timeline;
 pub mod verdict;

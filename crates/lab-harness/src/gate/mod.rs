@@ -38,19 +38,49 @@ pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
     }
 }
 
-/// Says what gates said of a change that is known, and records it.
+/// Says what gates said of a change that is known, and records what is new: gates of the kind that is
+/// given something, or of both.
 async fn known(args: &GateArgs, change: KnownChange) -> Result<ExitCode> {
-    let mut command = Command::new(bench::report_program()?);
-    command.args(["known", change.name()]).args(&args.comparisons);
     let here = env::current_dir().context("find the current folder")?;
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
+    let (has_comparisons, has_results) = (!args.comparisons.is_empty(), !args.results.is_empty());
+    let mut commands = Vec::new();
+    if has_comparisons || !has_results {
+        commands.push(known_gates(args, change, &files)?);
+    }
+    let are_results_recorded = files.root.join(change.results_file()).exists();
+    if has_results || (!has_comparisons && are_results_recorded) {
+        commands.push(known_results(args, change, &files)?);
+    }
+    for mut command in commands {
+        command.args(args.record.then_some("--write"));
+        let status = command.kill_on_drop(true).status().await.context("run lab-report")?;
+        if !status.success() {
+            return Ok(ExitCode::Usage);
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+/// What says what comparisons of two versions said.
+fn known_gates(args: &GateArgs, change: KnownChange, files: &ScenarioFiles) -> Result<Command> {
     // Checked here, where what is wrong with a campaign is said with its line.
     files.campaign(paired::CAMPAIGN).at_exit(ExitCode::Usage)?;
+    let mut command = Command::new(bench::report_program()?);
+    command.args(["known", change.name()]).args(&args.comparisons);
     command.arg("--rules").arg(files.root.join(RULES_FILE));
     command.arg("--record").arg(files.root.join(change.record_file()));
-    command.args(args.record.then_some("--write"));
-    let status = command.kill_on_drop(true).status().await.context("run lab-report")?;
-    Ok(if status.success() { ExitCode::Done } else { ExitCode::Usage })
+    Ok(command)
+}
+
+/// What says what comparisons with a stored result said.
+fn known_results(args: &GateArgs, change: KnownChange, files: &ScenarioFiles) -> Result<Command> {
+    let mut command = Command::new(bench::report_program()?);
+    command.args(["known-results", change.name()]).args(&args.results);
+    command.arg("--record").arg(files.root.join(change.results_file()));
+    let identical = KnownChange::IdenticalCode.results_file();
+    command.arg("--identical").arg(files.root.join(identical));
+    Ok(command)
 }
 
 /// What the judgement of `lab-report` means for the lab.

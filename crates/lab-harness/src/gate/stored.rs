@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 use lab_core::{
-    artifact::summary::{CellSummary, Summary},
+    artifact::{
+        gate::KnownChange,
+        summary::{CellSummary, Summary},
+    },
     units::{LoadFactor, PerSec},
 };
 use tokio::process::Command;
@@ -29,7 +32,12 @@ use crate::{
 /// **Errors**: a baseline that cannot be used, before anything is run; a run that fails.
 /// **Cancellation**: on `SIGINT` or `SIGTERM` the run is taken down and nothing is judged.
 pub(crate) async fn run(args: &GateArgs, baseline: &Path, cpus: CpuPlan) -> Result<ExitCode> {
-    let by = Baseline { report: bench::report_program()?, path: baseline, args };
+    let here = env::current_dir().context("find the current folder")?;
+    let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage);
+    // Judging alone needs no checkout; outside one there is no record of how often it is wrong.
+    let root = files.as_ref().ok().map(|it| it.root.as_path());
+    let identical = root.map(|it| it.join(KnownChange::IdenticalCode.results_file()));
+    let by = Baseline { report: bench::report_program()?, path: baseline, identical, args };
     if let Some(result) = &args.result {
         return by.judge(result).await;
     }
@@ -43,9 +51,7 @@ pub(crate) async fn run(args: &GateArgs, baseline: &Path, cpus: CpuPlan) -> Resu
     }
     let baseline = bench::read_summary(baseline).at_exit(ExitCode::Usage)?;
     let out = run_folder(&baseline.campaign)?;
-    let here = env::current_dir().context("find the current folder")?;
-    let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
-    let campaign = files.campaign(&baseline.campaign).at_exit(ExitCode::Usage)?;
+    let campaign = files?.campaign(&baseline.campaign).at_exit(ExitCode::Usage)?;
     let mut bench = bench_of(&baseline, args, out.clone()).at_exit(ExitCode::Usage)?;
     // Where it is the campaign's own, phases that the campaign has longer stay as they are.
     bench.profile = bench.profile.filter(|it| *it != campaign.profile);
@@ -59,6 +65,8 @@ pub(crate) async fn run(args: &GateArgs, baseline: &Path, cpus: CpuPlan) -> Resu
 struct Baseline<'a> {
     report: PathBuf,
     path: &'a Path,
+    /// Record of results on identical code.
+    identical: Option<PathBuf>,
     args: &'a GateArgs,
 }
 
@@ -71,6 +79,9 @@ impl Baseline<'_> {
     fn command(&self, result: &Path) -> Command {
         let mut command = Command::new(&self.report);
         command.arg("gate").arg("--baseline").arg(self.path).arg("--result").arg(result);
+        if let Some(identical) = &self.identical {
+            command.arg("--identical").arg(identical);
+        }
         command.args(["--format", &self.args.format]).kill_on_drop(true);
         command
     }

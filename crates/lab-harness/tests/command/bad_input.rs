@@ -117,9 +117,21 @@ fn a_plan_of_a_gate_names_its_looks_and_runs_none() {
 }
 
 #[test]
-fn comparisons_that_are_not_there_say_so() {
-    let end =
-        Lab::new(&["gate", "--known", "identical-code", "--comparisons", "no-such-folder"]).run();
-    assert_eq!(end.code, 2, "{}", end.stderr);
-    assert!(end.stderr.contains("read no-such-folder"), "{}", end.stderr);
+fn comparisons_and_results_that_are_not_there_say_so() {
+    for flag in ["--comparisons", "--results"] {
+        let end = Lab::new(&["gate", "--known", "identical-code", flag, "no-such-folder"]).run();
+        assert_eq!(end.code, 2, "{}", end.stderr);
+        assert!(end.stderr.contains("read no-such-folder"), "{}", end.stderr);
+        assert_eq!(end.stderr.trim().lines().count(), 1, "{}", end.stderr);
+    }
+}
+
+#[test]
+fn what_gates_said_of_a_known_change_is_told_from_the_records() {
+    let end = Lab::new(&["gate", "--known", "identical-code"]).run();
+    assert_eq!(end.code, 0, "{}", end.stderr);
+    for said in ["false alarms on identical code: 0 of ", "identical code, compared with a stored"]
+    {
+        assert!(end.stdout.contains(said), "{}", end.stdout);
+    }
 }

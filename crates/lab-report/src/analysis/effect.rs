@@ -257,7 +257,7 @@ fn paired_ratio(
 }
 
 /// A ratio in pairs: the first of `with` and the first of `without` are one. `None` without a pair.
-pub(super) fn ratio_of_pairs(with: Vec<f64>, without: Vec<f64>) -> Option<PairedRatio> {
+fn ratio_of_pairs(with: Vec<f64>, without: Vec<f64>) -> Option<PairedRatio> {
     let gains: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
     let (with, without) = (median(&with)?, median(&without)?);
     let margin = match (gains.len() < N_PAIRS_ENOUGH, CEILING <= with.max(without)) {

@@ -1,14 +1,20 @@
 //! Is a result worse than a stored one? Judged are figures in which the machine's speed cancels, and
 //! counts; times are not, because another day or another machine has its own.
 
-use std::fmt;
+use std::{f64::consts::PI, fmt};
 
-use lab_core::artifact::summary::{CellSummary, Summary};
+use lab_core::artifact::{
+    stored_result::{StoredCell, StoredResult},
+    summary::Summary,
+};
 
 use super::{
-    effect::{PairedRatio, RATIO_MARGIN, Side, ratio_of_pairs},
-    statistics::median,
+    effect::{CEILING, RATIO_MARGIN, RATIO_MARGIN_FEW_PAIRS, RATIO_MARGIN_FEW_PAIRS_AT_CEILING},
+    statistics::{count, median},
 };
+
+/// How often identical code may stop to recover in some cell by luck alone. Chosen, as everywhere.
+pub const LUCK_MAX: f64 = 0.05;
 
 /// Queries for each request of a normal day may be this many times as many. Chosen: they are
 /// counted, and differ by the few entries that expire.
@@ -74,7 +80,7 @@ impl Figure {
 /// One figure of one cell, then and now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged {
-    /// Index of the cell in the summary that is judged.
+    /// Index of the cell in the result that is judged.
     pub cell: usize,
     /// Which figure.
     pub figure: Figure,
@@ -91,7 +97,7 @@ pub struct Judged {
 /// A comparison as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
-    /// Every figure of every cell that both have, in the order of the summary that is judged.
+    /// Every figure of every cell that both have, in the order of the stored result.
     pub judged: Vec<Judged>,
     /// Cells of the stored result that the other does not have, and those that were not valid
     /// then: `variant fault load`.
@@ -130,42 +136,45 @@ impl std::error::Error for NotComparable {}
 ///
 /// **Errors**: another campaign, profile, seed or objective, a part of a run, or no cell that both
 /// have.
-pub fn judge(then: &Summary, now: &Summary) -> Result<Comparison, NotComparable> {
-    let partial = |it: &Summary| if it.partial { "a part of a run" } else { "a whole run" };
+pub fn judge(then: &StoredResult, now: &StoredResult) -> Result<Comparison, NotComparable> {
+    let partial = |it: &StoredResult| if it.partial { "a part of a run" } else { "a whole run" };
     let pairs = [
         ("campaign", then.campaign.clone(), now.campaign.clone()),
         ("profile", then.profile.name().into(), now.profile.name().into()),
         ("seed", then.seed.0.to_string(), now.seed.0.to_string()),
-        ("deadline", then.slo.deadline_ms.to_string(), now.slo.deadline_ms.to_string()),
+        ("deadline", then.deadline_ms.to_string(), now.deadline_ms.to_string()),
         ("extent", partial(then).into(), partial(now).into()),
     ];
     if let Some((what, then, now)) = pairs.into_iter().find(|(_, then, now)| then != now) {
         return Err(NotComparable { what, then, now });
     }
     let mut comparison = Comparison { judged: Vec::new(), not_compared: Vec::new() };
-    for cell in &then.variants {
-        let same = |it: &CellSummary| key(it) == key(cell);
-        match now.variants.iter().position(same) {
-            Some(place) if cell.goodput_ratio_fault.is_some() => {
-                comparison.judged.extend(judge_cell(cell, &now.variants[place], place));
-            }
-            _ => comparison.not_compared.push(key(cell)),
+    let mut both = Vec::new();
+    for cell in &then.cells {
+        let place = now.cells.iter().position(|it| it.key() == cell.key());
+        let had_goodput = Trials::goodput(cell).median.is_some();
+        match place.filter(|_| had_goodput) {
+            Some(place) => both.push((cell, place)),
+            None => comparison.not_compared.push(cell.key()),
         }
     }
+    for (cell, place) in &both {
+        comparison.judged.extend(judge_cell((cell, &now.cells[*place]), *place, both.len()));
+    }
     if comparison.judged.is_empty() {
-        let cells = |it: &Summary| it.variants.iter().map(key).collect::<Vec<_>>().join(", ");
+        let cells =
+            |it: &StoredResult| it.cells.iter().map(StoredCell::key).collect::<Vec<_>>().join(", ");
         return Err(NotComparable { what: "cells", then: cells(then), now: cells(now) });
     }
     Ok(comparison)
 }
 
-/// What makes two cells the same: their arrival rate need not be, it is a multiple of what each
-/// machine carries.
-fn key(cell: &CellSummary) -> String {
-    format!("{} {} {}", cell.variant, cell.fault, cell.params.folder())
-}
-
-fn judge_cell(then: &CellSummary, now: &CellSummary, place: usize) -> Vec<Judged> {
+/// Judges one of `n_cells` cells, which stands at `place` in the result that is judged.
+fn judge_cell(
+    (then, now): (&StoredCell, &StoredCell),
+    place: usize,
+    n_cells: usize,
+) -> Vec<Judged> {
     let judged = |figure, (then, now), (judgement, why)| Judged {
         cell: place,
         figure,
@@ -175,18 +184,22 @@ fn judge_cell(then: &CellSummary, now: &CellSummary, place: usize) -> Vec<Judged
         why,
     };
     let is_paired = then.n_invalid == 0 && now.n_invalid == 0;
-    let ratio = |figure, (then, now): (Trials<'_>, Trials<'_>)| {
+    let ratio = |figure, (then, now): (Trials, Trials)| {
         judged(figure, (then.median, now.median), judge_ratio(then, now, is_paired))
     };
-    let queries = |it: &CellSummary| it.phases.baseline.db.queries_per_request;
-    let peak = |it: &CellSummary| it.db_amplification.queries_per_request_fault_peak;
+    let queries = |it: &StoredCell| it.queries_per_request_baseline;
+    let peak = |it: &StoredCell| it.queries_per_request_fault_peak;
     let count = |figure, pair: (Option<f64>, Option<f64>), allowed| {
         judged(figure, pair, judge_count(pair, allowed))
     };
     vec![
         ratio(Figure::GoodputRatio, (Trials::goodput(then), Trials::goodput(now))),
         ratio(Figure::ServedRatio, (Trials::served(then), Trials::served(now))),
-        judged(Figure::Recovered, (recovered(then), recovered(now)), judge_recovery(then, now)),
+        judged(
+            Figure::Recovered,
+            (recovered(then), recovered(now)),
+            judge_recovery(then, now, n_cells),
+        ),
         count(
             Figure::QueriesPerRequest,
             (queries(then), queries(now)),
@@ -197,66 +210,90 @@ fn judge_cell(then: &CellSummary, now: &CellSummary, place: usize) -> Vec<Judged
 }
 
 /// Share of valid trials that recovered.
-fn recovered(cell: &CellSummary) -> Option<f64> {
+fn recovered(cell: &StoredCell) -> Option<f64> {
     let n_valid = cell.n_valid();
     (0 < n_valid).then(|| f64::from(cell.n_recovered) / f64::from(n_valid))
 }
 
 /// A ratio of one cell.
-#[derive(Debug, Clone, Copy)]
-struct Trials<'a> {
+#[derive(Debug, Clone)]
+struct Trials {
     median: Option<f64>,
-    /// Of every valid trial, in order.
-    each: &'a [Option<f64>],
+    /// Of every valid trial that has it, in order.
+    each: Vec<f64>,
 }
 
-impl<'a> Trials<'a> {
-    fn goodput(cell: &'a CellSummary) -> Self {
-        Self { median: cell.goodput_ratio_fault, each: &cell.goodput_ratio_fault_trials }
+impl Trials {
+    fn goodput(cell: &StoredCell) -> Self {
+        Self::of(&cell.goodput_ratio_fault_trials)
     }
 
-    fn served(cell: &'a CellSummary) -> Self {
-        Self { median: cell.served_ratio_fault, each: &cell.served_ratio_fault_trials }
+    fn served(cell: &StoredCell) -> Self {
+        Self::of(&cell.served_ratio_fault_trials)
     }
 
-    fn existing(&self) -> Vec<f64> {
-        self.each.iter().copied().flatten().collect()
+    fn of(trials: &[Option<f64>]) -> Self {
+        let each: Vec<f64> = trials.iter().copied().flatten().collect();
+        Self { median: median(&each), each }
     }
+}
+
+/// By how much the median of `n_pairs` differences may be lower. One difference of identical code stays
+/// within the margin of few pairs, which is measured; the median of n varies √(π / 2n) times as much.
+/// **Source**: the asymptotic variance of a median; David, Nagaraja, *Order Statistics*. For few it is
+/// too large by a tenth, which is on the safe side.
+fn ratio_margin(n_pairs: usize, is_at_ceiling: bool) -> f64 {
+    let of_one =
+        if is_at_ceiling { RATIO_MARGIN_FEW_PAIRS_AT_CEILING } else { RATIO_MARGIN_FEW_PAIRS };
+    let narrower = (PI / (2.0 * count(n_pairs))).sqrt().min(1.0);
+    (of_one * narrower).max(RATIO_MARGIN)
 }
 
 /// Trials of one number met the same arrivals and are pairs when none is missing; else the two
-/// medians are one pair.
-fn judge_ratio(then: Trials<'_>, now: Trials<'_>, is_paired: bool) -> (Judgement, &'static str) {
+/// medians are one pair. A loss of half the margin is what luck alone brings in a few of a hundred.
+fn judge_ratio(then: Trials, now: Trials, is_paired: bool) -> (Judgement, &'static str) {
     let (Some(then_median), Some(now_median)) = (then.median, now.median) else {
         return (Judgement::Inconclusive, "no valid trial");
     };
-    let (then_trials, now_trials) = (then.existing(), now.existing());
-    let pairs = if is_paired && then_trials.len() == now_trials.len() {
-        ratio_of_pairs(now_trials, then_trials)
+    let losses: Vec<f64> = if is_paired && then.each.len() == now.each.len() {
+        then.each.iter().zip(&now.each).map(|(then, now)| then - now).collect()
     } else {
-        ratio_of_pairs(vec![now_median], vec![then_median])
+        vec![then_median - now_median]
     };
-    match pairs {
-        Some(PairedRatio { side: Side::Worse, .. }) => {
-            (Judgement::Regression, "worse in every trial, and by more than the margin")
-        }
-        Some(PairedRatio { side: Side::Better, .. }) => (Judgement::Pass, "better in every trial"),
-        Some(PairedRatio { difference, .. }) if difference < -RATIO_MARGIN => {
-            (Judgement::Inconclusive, "worse, and the trials are too few or disagree")
-        }
-        _ => (Judgement::Pass, "no difference that can be told"),
+    let margin = ratio_margin(losses.len(), CEILING <= then_median.max(now_median));
+    let loss = median(&losses).unwrap_or(0.0);
+    if margin < loss && losses.iter().all(|it| 0.0 < *it) {
+        (Judgement::Regression, "worse in every trial, and by more than the margin")
+    } else if (margin / 2.0).max(RATIO_MARGIN) < loss {
+        (Judgement::Inconclusive, "worse, and the trials are too few or disagree")
+    } else if losses.iter().all(|it| *it < 0.0) {
+        (Judgement::Pass, "better in every trial")
+    } else {
+        (Judgement::Pass, "no difference that can be told")
     }
 }
 
-fn judge_recovery(then: &CellSummary, now: &CellSummary) -> (Judgement, &'static str) {
-    match (then.recovered, now.recovered, now.n_recovered) {
-        (Some(true), Some(false), 0) => (Judgement::Regression, "no trial recovers any more"),
-        (Some(true), Some(false), _) => {
-            (Judgement::Inconclusive, "some trials do not recover any more")
-        }
-        (_, None, _) => (Judgement::Inconclusive, "no valid trial"),
-        (Some(true), Some(true), _) => (Judgement::Pass, "every trial recovers, as before"),
-        _ => (Judgement::Pass, "not every trial recovered before either"),
+/// The greatest probability with which identical code recovers in all of `n_then` trials and in none of
+/// `n_now`, whatever its probability p to recover: p^m (1 − p)^n is greatest at p = m / (m + n).
+fn luck(n_then: u32, n_now: u32) -> f64 {
+    let (m, n) = (f64::from(n_then), f64::from(n_now));
+    (m / (m + n)).powf(m) * (n / (m + n)).powf(n)
+}
+
+/// In some of `n_cells` cells identical code has this luck at most `n_cells` times as often as in one.
+fn judge_recovery(
+    then: &StoredCell,
+    now: &StoredCell,
+    n_cells: usize,
+) -> (Judgement, &'static str) {
+    let luck = luck(then.n_valid(), now.n_valid()) * count(n_cells);
+    match now.n_recovered {
+        _ if now.n_valid() == 0 => (Judgement::Inconclusive, "no valid trial"),
+        _ if !then.is_recovered() => (Judgement::Pass, "not every trial recovered before either"),
+        _ if now.is_recovered() => (Judgement::Pass, "every trial recovers, as before"),
+        0 if luck <= LUCK_MAX => (Judgement::Regression, "no trial recovers any more"),
+        0 => (Judgement::Inconclusive, "no trial recovers any more, and the trials are too few"),
+        _ => (Judgement::Inconclusive, "some trials do not recover any more"),
     }
 }
 
@@ -287,7 +324,7 @@ pub struct Inconsistent {
 /// not.
 pub fn check_sums(summary: &Summary) -> Result<(), Inconsistent> {
     for cell in &summary.variants {
-        let wrong = |what: String| Err(Inconsistent { cell: key(cell), what });
+        let wrong = |what: String| Err(Inconsistent { cell: StoredCell::from(cell).key(), what });
         for (name, figure, trials) in [
             ("goodput_ratio_fault", cell.goodput_ratio_fault, &cell.goodput_ratio_fault_trials),
             ("served_ratio_fault", cell.served_ratio_fault, &cell.served_ratio_fault_trials),

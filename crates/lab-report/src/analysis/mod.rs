@@ -9,6 +9,7 @@ pub mod failover;
 pub mod gate;
 pub mod histograms;
 pub mod instances;
+pub mod known_results;
 pub mod load_sweep;
 pub mod merge;
 pub mod pages;

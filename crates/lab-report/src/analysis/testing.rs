@@ -7,6 +7,7 @@ use lab_core::{
         campaign_run::{CampaignRun, PlannedCell},
         manifest::{Host, Params},
         raw::FinalCounts,
+        stored_result::{KnownResult, StoredCell, StoredResult},
         verdict::{
             ConnectionDemand, DbAmplification, MachineStalls, PerPhase, TrialFigures, TrialVerdict,
             Verdict,
@@ -98,13 +99,7 @@ pub(crate) fn campaign_run(cells: Vec<PlannedCell>) -> CampaignRun {
         measuring_time_s: 1.0,
         backend: "process".into(),
         backend_reason: "no container engine answers".into(),
-        host: Host {
-            n_cpus: 2,
-            cpu_model: "Example CPU".into(),
-            memory_bytes: 1,
-            os: "Debian".into(),
-            kernel: "6.1.0".into(),
-        },
+        host: host(),
         versions: BTreeMap::new(),
         calibration: None,
         slo: Slo { deadline: Duration::from_secs(1), served_ratio_min: Ratio::new(0.95).unwrap() },
@@ -112,6 +107,46 @@ pub(crate) fn campaign_run(cells: Vec<PlannedCell>) -> CampaignRun {
         n_trials_of_load: BTreeMap::new(),
         cells,
     }
+}
+
+fn host() -> Host {
+    Host {
+        n_cpus: 2,
+        cpu_model: "Example CPU".into(),
+        memory_bytes: 1,
+        os: "Debian".into(),
+        kernel: "6.1.0".into(),
+    }
+}
+
+/// A result of `commit` with one trial of one cell, which had this goodput ratio. Its `number` makes it
+/// another run.
+pub(crate) fn known_result(number: u32, commit: &str, goodput_ratio: f64) -> KnownResult {
+    let PlannedCell { variant, fault, params, .. } = planned_cell();
+    let cell = StoredCell {
+        variant,
+        fault,
+        params,
+        n_trials: 1,
+        n_invalid: 0,
+        goodput_ratio_fault_trials: vec![Some(goodput_ratio)],
+        served_ratio_fault_trials: vec![Some(0.9)],
+        n_recovered: 1,
+        queries_per_request_baseline: Some(0.5),
+        queries_per_request_fault_peak: None,
+    };
+    let result = StoredResult {
+        campaign: "redis-outage".into(),
+        profile: Profile::Quick,
+        seed: Seed(1),
+        deadline_ms: 1_000.0,
+        partial: false,
+        started_at: format!("2026-11-29T0{number}:00:00Z"),
+        host: host(),
+        db_capacity_per_sec: Some(100.0),
+        cells: vec![cell],
+    };
+    KnownResult { commit: commit.into(), result }
 }
 
 /// A valid trial with these figures.

@@ -8,6 +8,7 @@ use lab_core::{
             GatePairs, GateRun, KNOWN_SCHEMA, KnownGates, PAIRS_FILE, PAIRS_SCHEMA, PairFigures,
             RUN_FILE, RUN_SCHEMA, RanPair, Side, SideFigures,
         },
+        stored_result::{KNOWN_RESULTS_SCHEMA, KnownResults},
         verdict::{self, TrialVerdict},
     },
     scenario::{Campaign, GateSpec},
@@ -80,6 +81,18 @@ pub fn read_known(path: &Path) -> Result<Option<KnownGates>, ArtifactError> {
     Ok(Some(record))
 }
 
+/// Reads a record of results on a known change; `None` where there is none.
+///
+/// **Errors**: it stands there and is not JSON, or of another version.
+pub fn read_known_results(path: &Path) -> Result<Option<KnownResults>, ArtifactError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let record: KnownResults = read_json(path)?;
+    check_schema(path.to_owned(), &record.schema, KNOWN_RESULTS_SCHEMA)?;
+    Ok(Some(record))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -118,7 +131,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record.json");
         assert_eq!(read_known(&path).unwrap(), None);
+        assert_eq!(read_known_results(&path).unwrap(), None);
         fs::write(&path, "{").unwrap();
         assert!(read_known(&path).unwrap_err().to_string().starts_with("parse "));
+        assert!(read_known_results(&path).unwrap_err().to_string().starts_with("parse "));
     }
 }

@@ -1,9 +1,9 @@
 //! A comparison with a stored result, as people and programs read it.
 
-use lab_core::artifact::summary::Summary;
+use lab_core::artifact::{stored_result::KnownResults, summary::Summary};
 use serde_json::json;
 
-use super::{numbers, ranking::cell_title};
+use super::{known_results::false_alarm_line, numbers, ranking::cell_title};
 use crate::analysis::gate::{Comparison, Figure, Judged, Judgement};
 
 /// How a comparison is written.
@@ -20,16 +20,23 @@ pub enum GateFormat {
 }
 
 /// What a comparison with a stored result cannot see, whatever it finds.
-const BLIND: &str = "Not seen by this comparison: a service that became slower alike in normal \
-    days and in the outage. Times of another day or another machine are not compared.";
+const BLIND: &str = "Not seen by this comparison: a service that became slower, alike in normal days \
+    and in the outage or in the outage alone, while its pages still come in time. Times of another day \
+    or another machine are not compared.";
 
-/// Writes `comparison`, which was made of `now`.
-pub fn gate_report(comparison: &Comparison, now: &Summary, format: GateFormat) -> String {
+/// Writes `comparison`, which was made of `now`, with how often such comparisons were wrong on the
+/// results `identical`.
+pub fn gate_report(
+    comparison: &Comparison,
+    (now, identical): (&Summary, Option<&KnownResults>),
+    format: GateFormat,
+) -> String {
+    let alarms = false_alarm_line(identical);
     match format {
-        GateFormat::Text => text(comparison, now),
-        GateFormat::Markdown => markdown(comparison, now),
-        GateFormat::Json => json(comparison, now),
-        GateFormat::Github => github(comparison, now),
+        GateFormat::Text => text(comparison, now, &alarms),
+        GateFormat::Markdown => markdown(comparison, now, &alarms),
+        GateFormat::Json => json(comparison, now, &alarms),
+        GateFormat::Github => github(comparison, now, &alarms),
     }
 }
 
@@ -72,8 +79,8 @@ fn row(judged: &Judged, now: &Summary) -> [String; 6] {
 
 const HEAD: [&str; 6] = ["cell", "figure", "then", "now", "verdict", "why"];
 
-fn notes(comparison: &Comparison) -> String {
-    let mut text = format!("{BLIND}\n");
+fn notes(comparison: &Comparison, alarms: &str) -> String {
+    let mut text = format!("{alarms}\n{BLIND}\n");
     if !comparison.not_compared.is_empty() {
         text.push_str(&format!("Not compared: {}.\n", comparison.not_compared.join(", ")));
     }
@@ -93,26 +100,26 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-fn text(comparison: &Comparison, now: &Summary) -> String {
+fn text(comparison: &Comparison, now: &Summary, alarms: &str) -> String {
     let rows: Vec<[String; 6]> = std::iter::once(HEAD.map(str::to_owned))
         .chain(ranked(comparison).into_iter().map(|it| row(it, now)))
         .collect();
     let mut text = format!("{}\n\n{}", headline(comparison), columns(&rows));
-    text.push_str(&format!("\n{}", notes(comparison)));
+    text.push_str(&format!("\n{}", notes(comparison, alarms)));
     text
 }
 
-fn markdown(comparison: &Comparison, now: &Summary) -> String {
+fn markdown(comparison: &Comparison, now: &Summary, alarms: &str) -> String {
     let mut text = format!("**{}**\n\n| {} |\n", headline(comparison), HEAD.join(" | "));
     text.push_str("| --- | --- | ---: | ---: | --- | --- |\n");
     for judged in ranked(comparison) {
         text.push_str(&format!("| {} |\n", row(judged, now).join(" | ")));
     }
-    text.push_str(&format!("\n{}", notes(comparison)));
+    text.push_str(&format!("\n{}", notes(comparison, alarms)));
     text
 }
 
-fn json(comparison: &Comparison, now: &Summary) -> String {
+fn json(comparison: &Comparison, now: &Summary, alarms: &str) -> String {
     let figure = |judged: &Judged| {
         let cell = &now.variants[judged.cell];
         json!({
@@ -132,12 +139,13 @@ fn json(comparison: &Comparison, now: &Summary) -> String {
         "figures": comparison.judged.iter().map(figure).collect::<Vec<_>>(),
         "not_compared": comparison.not_compared,
         "blind_to": BLIND,
+        "false_alarms": alarms,
     });
     format!("{value:#}\n")
 }
 
 /// One annotation for every figure that did not pass, and a notice with the whole.
-fn github(comparison: &Comparison, now: &Summary) -> String {
+fn github(comparison: &Comparison, now: &Summary, alarms: &str) -> String {
     let mut text = String::new();
     for judged in ranked(comparison) {
         let level = match judged.judgement {
@@ -149,7 +157,8 @@ fn github(comparison: &Comparison, now: &Summary) -> String {
         let message = escaped(&format!("{cell}: {figure} {then} → {current} ({why})"));
         text.push_str(&format!("::{level} title=outage-lab gate {verdict}::{message}\n"));
     }
-    let message = escaped(&format!("{}. {}", headline(comparison), notes(comparison).trim()));
+    let message =
+        escaped(&format!("{}. {}", headline(comparison), notes(comparison, alarms).trim()));
     text.push_str(&format!("::notice title=outage-lab gate::{message}\n"));
     text
 }
@@ -170,7 +179,7 @@ mod tests {
         let mut now = then.clone();
         now.variants[3].goodput_ratio_fault_trials = vec![Some(0.5); 3];
         now.variants[3].goodput_ratio_fault = Some(0.5);
-        gate_report(&judge(&then, &now).unwrap(), &now, format)
+        gate_report(&judge(&(&then).into(), &(&now).into()).unwrap(), (&now, None), format)
     }
 
     #[test]
@@ -182,6 +191,7 @@ mod tests {
         assert!(lines[3].contains("1.000") && lines[3].contains("0.500"), "{text}");
         assert!(text.contains("Not compared: none pause load-factor-1.5."), "{text}");
         assert!(text.contains("Not seen by this comparison"), "{text}");
+        assert!(text.contains("\nfalse alarms on identical code: not measured yet\n"), "{text}");
     }
 
     #[test]
@@ -191,6 +201,7 @@ mod tests {
         assert_eq!(markdown.matches("| regression |").count(), 1, "{markdown}");
         let json: serde_json::Value = serde_json::from_str(&report(GateFormat::Json)).unwrap();
         assert_eq!(json["verdict"], "regression");
+        assert_eq!(json["false_alarms"], "false alarms on identical code: not measured yet");
         let figures = json["figures"].as_array().unwrap();
         let worse: Vec<_> = figures.iter().filter(|it| it["verdict"] == "regression").collect();
         assert_eq!((figures.len(), worse.len()), (20, 1));

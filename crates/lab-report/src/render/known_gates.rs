@@ -63,7 +63,9 @@ fn is_unchanged(gates: &ResampledGates) -> bool {
 pub fn known_gates_report(record: &KnownGates) -> String {
     let summary = match record.change {
         KnownChange::IdenticalCode => false_alarm_line(Some(record), &record.gate),
-        change @ (KnownChange::SlowerPages | KnownChange::BreakerOff) => {
+        change @ (KnownChange::SlowerPages
+        | KnownChange::BreakerOff
+        | KnownChange::LocalCacheOff) => {
             format!("{}: caught by {}", change.name(), counted(record, GateVerdict::Regression))
         }
     };
@@ -110,11 +112,12 @@ pub fn known_gates_table(records: &[KnownGates]) -> String {
 }
 
 /// How the head differs, in a few words.
-fn what(change: KnownChange) -> &'static str {
+pub(super) fn what(change: KnownChange) -> &'static str {
     match change {
         KnownChange::IdenticalCode => "identical code",
         KnownChange::SlowerPages => "every product page takes a fifth longer",
         KnownChange::BreakerOff => "the circuit breaker is off",
+        KnownChange::LocalCacheOff => "the cache inside the service is off",
     }
 }
 

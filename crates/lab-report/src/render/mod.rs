@@ -21,6 +21,7 @@ mod heat;
 mod heat_plot;
 mod html;
 mod known_gates;
+mod known_results;
 mod load_plot;
 mod markdown;
 mod marks;
@@ -50,6 +51,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub use gate::{GateFormat, gate_report};
 pub use known_gates::{known_gates_report, known_gates_table};
+pub use known_results::{known_results_report, known_results_tables};
 pub use markdown::readme_table;
 pub use paired::{paired_files, paired_report};
 pub use playbook::playbook;

@@ -73,7 +73,7 @@ pub fn known_gates(
     }
     let worse = match change {
         KnownChange::IdenticalCode => MARGINS_WORSE.as_slice(),
-        KnownChange::SlowerPages | KnownChange::BreakerOff => &[0.0],
+        KnownChange::SlowerPages | KnownChange::BreakerOff | KnownChange::LocalCacheOff => &[0.0],
     };
     let made_up = |it: &f64| resample(&pool, (spec, change), *it, (n_gates, seed));
     Ok(KnownGates {
