@@ -54,6 +54,16 @@ pub enum ReportError {
     /// Results of a known change cannot be put together.
     #[error(transparent)]
     KnownResults(#[from] KnownResultsError),
+    /// A record is of something else.
+    #[error("use {}: it is a record of {of}, no record of {wanted}", path.display())]
+    OtherRecord {
+        /// The record.
+        path: PathBuf,
+        /// What it is a record of.
+        of: &'static str,
+        /// What it should be a record of.
+        wanted: &'static str,
+    },
     /// A record says what other rules say than those that are asked for.
     #[error(
         "use {}: it was judged by other rules than the gate has now; type `cargo xtask gate --known \
@@ -192,8 +202,7 @@ pub fn add_known_gates(
 }
 
 fn other_record(path: &Path, of: KnownChange, wanted: KnownChange) -> ReportError {
-    let what = format!("it is no record of {}", wanted.name());
-    ArtifactError::DoesNotAddUp { path: path.to_owned(), cell: of.name().into(), what }.into()
+    ReportError::OtherRecord { path: path.to_owned(), of: of.name(), wanted: wanted.name() }
 }
 
 /// A machine runs one comparison at a time.
@@ -205,15 +214,15 @@ fn is_same_run(one: &GatePairs, other: &GatePairs) -> bool {
 /// `folders`, summed up anew from their trials; and what comparisons of them with those in
 /// `identical`, the record of results on identical code, say. A result that is given again counts once.
 ///
-/// **Errors**: a file that cannot be read, a record of another change, or results that are not of
-/// `change` or mean nothing side by side.
+/// **Errors**: a file that cannot be read, a record of another change, or results that are cut short, not
+/// of `change`, or have nothing that they can be compared with.
 pub fn add_known_results(
     change: KnownChange,
     (record, identical): (&Path, &Path),
     folders: &[PathBuf],
 ) -> Result<(KnownResults, Vec<KnownComparisons>), ReportError> {
     let new: Vec<KnownResult> =
-        folders.iter().map(|it| known_result(it)).collect::<Result<_, _>>()?;
+        folders.iter().map(|it| known_result(it, change)).collect::<Result<_, _>>()?;
     let before = read_known_results(record)?;
     if let Some(before) = before.as_ref().filter(|it| it.change != change) {
         return Err(other_record(record, before.change, change));
@@ -236,8 +245,12 @@ pub fn add_known_results(
 }
 
 /// The result in the folder of a campaign.
-fn known_result(folder: &Path) -> Result<KnownResult, ReportError> {
+fn known_result(folder: &Path, change: KnownChange) -> Result<KnownResult, ReportError> {
+    let run = || folder.display().to_string();
     let view = view_campaign(folder, Completeness::AsRecorded)?;
+    if view.summary.partial {
+        return Err(KnownResultsError::Partial { run: run() }.into());
+    }
     let trials = view.cells.iter().flat_map(|it| &it.trials);
     let mut commits: Vec<&str> = trials
         .map(|it| it.manifest.environment.commit.as_deref().unwrap_or("no known commit"))
@@ -245,10 +258,18 @@ fn known_result(folder: &Path) -> Result<KnownResult, ReportError> {
     commits.sort_unstable();
     commits.dedup();
     let [commit] = commits.as_slice() else {
-        let started_at = view.run.started_at.clone();
-        return Err(KnownResultsError::NoCommit { started_at, commits: commits.join(", ") }.into());
+        return Err(KnownResultsError::NoCommit { run: run(), commits: commits.join(", ") }.into());
     };
+    known_results::check_version(change, commit, run)?;
     Ok(KnownResult { commit: (*commit).to_owned(), result: (&view.summary).into() })
+}
+
+/// What comparisons of the results in the record at `identical` say; none where there is no record.
+///
+/// **Errors**: it cannot be read, or its results mean nothing side by side.
+pub fn compare_identical(identical: &Path) -> Result<Vec<KnownComparisons>, ReportError> {
+    let Some(record) = read_known_results(identical)? else { return Ok(Vec::new()) };
+    Ok(known_comparisons(&record, &record)?)
 }
 
 /// What the comparisons of each record of results say, and the record on identical code. A missing one

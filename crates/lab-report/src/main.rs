@@ -18,19 +18,20 @@ use lab_core::{
 use lab_report::{
     analysis::gate::{Judgement, judge},
     commands::{
-        Completeness, add_known_gates, add_known_results, analyse_trial, compare_known_results,
-        judge_pairs, prove_known_gates, report_files, verdict_line, view_campaign,
+        Completeness, add_known_gates, add_known_results, analyse_trial, compare_identical,
+        compare_known_results, judge_pairs, prove_known_gates, report_files, verdict_line,
+        view_campaign,
     },
     load::{
         campaign_files::{first_difference, write_report},
         files::{pretty_json, read_json, write_whole},
-        gate_files::{read_known, read_known_results, read_rules},
+        gate_files::{read_known, read_rules},
         summary_file::read_summary,
     },
     render::{
         CampaignView, GateFormat, gate_report, known_gates_report, known_gates_table,
         known_results_report, known_results_tables, paired_report, playbook, readme_table,
-        terminal_table,
+        stored_false_alarm_line, terminal_table,
     },
 };
 
@@ -275,7 +276,8 @@ fn gate(
     identical: Option<&Path>,
     format: Format,
 ) -> Result<ExitCode> {
-    let record = identical.map(read_known_results).transpose()?.flatten();
+    // A record that cannot be used is no reason not to judge.
+    let alarms = stored_false_alarm_line(&identical.map_or(Ok(Vec::new()), compare_identical));
     let (then, now) = (read_summary(baseline)?, read_summary(result)?);
     let comparison = match judge(&(&then).into(), &(&now).into()) {
         Ok(comparison) => comparison,
@@ -284,7 +286,7 @@ fn gate(
             return Ok(ExitCode::from(EXIT_NOT_COMPARABLE));
         }
     };
-    print!("{}", gate_report(&comparison, (&now, record.as_ref()), format.into()));
+    print!("{}", gate_report(&comparison, (&now, &alarms), format.into()));
     Ok(match comparison.verdict() {
         Judgement::Pass => ExitCode::SUCCESS,
         Judgement::Inconclusive => ExitCode::from(EXIT_INCONCLUSIVE),

@@ -282,16 +282,32 @@ fn a_record_of_results_is_what_the_next_comparison_shows() {
     let files = ["gate", "--baseline", baseline, "--identical", record, "--result"];
     let output = lab_report(&files, &two);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let line = "false alarms on identical code: 0 of 2 comparisons (2 results, redis-outage, smoke, \
-                1 trial of 1 cell)\n";
-    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+    let line = "false alarms on identical code: 0 of 2 comparisons of 2 results, 0 inconclusive\n";
+    assert!(stdout(&output).ends_with(line), "{}", stdout(&output));
     let tables = stdout(&lab_report(&["known-results-table"], root.path()));
-    assert!(tables.contains("1 trial of 1 cell | 2 | 2 | 0 | 2 | 0 |"), "{tables}");
-    assert!(tables.contains("load-factor-1.5 | 2 | 1 | 0.750 to 0.750 |"), "{tables}");
+    assert!(
+        tables.contains("1 trial of 1 cell | 0123456789ab | 2 | – | 2 | 0 | 2 | 0 |"),
+        "{tables}"
+    );
+    assert!(tables.contains("load-factor-1.5 | 2 | 1 | 0.750 |"), "{tables}");
 }
 
 #[test]
-fn a_result_of_another_version_is_in_no_record() {
+fn a_record_that_cannot_be_used_is_no_reason_not_to_judge() {
+    let root = tempfile::tempdir().unwrap();
+    let [one, two] = known_campaigns(root.path());
+    let record = root.path().join("record.json");
+    fs::write(&record, "{").unwrap();
+    let [baseline, record] = [&one, &record].map(|it| it.to_str().unwrap());
+    let files = ["gate", "--baseline", baseline, "--identical", record, "--result"];
+    let output = lab_report(&files, &two);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = "not known, because the record cannot be used: parse ";
+    assert!(stdout(&output).contains(said), "{}", stdout(&output));
+}
+
+#[test]
+fn a_result_of_another_version_or_cut_short_is_in_no_record() {
     let root = tempfile::tempdir().unwrap();
     let [one, two] = known_campaigns(root.path());
     let refused = |change, folder: &Path| {
@@ -301,22 +317,27 @@ fn a_result_of_another_version_is_in_no_record() {
         assert_eq!(said.trim().lines().count(), 1, "{said}");
         said
     };
-    let nothing = refused(KnownChange::BreakerOff, &two);
-    assert!(nothing.contains("there is no result on identical code of this"), "{nothing}");
-    record_known(root.path(), KnownChange::IdenticalCode, &one);
     let clean = refused(KnownChange::BreakerOff, &two);
-    assert!(
-        clean.contains("ran 0123456789ab, which is not breaker-off of 0123456789ab"),
-        "{clean}"
-    );
+    let why = format!("use {}: it ran 0123456789ab, and breaker-off is", two.display());
+    assert!(clean.contains(&why), "{clean}");
     let manifest = trial_folder(&two, 0).join("manifest.json");
     edit(&manifest, "0123456789ab", "0123456789ab-dirty");
     let dirty = refused(KnownChange::IdenticalCode, &two);
-    assert!(dirty.contains("which is not identical-code of 0123456789ab"), "{dirty}");
+    assert!(dirty.contains("identical-code is a work tree without changes"), "{dirty}");
+    let nothing = refused(KnownChange::BreakerOff, &two);
+    assert!(nothing.contains("no result on identical code of 0123456789ab"), "{nothing}");
+    record_known(root.path(), KnownChange::IdenticalCode, &one);
     let output = record_known(root.path(), KnownChange::BreakerOff, &two);
-    assert!(stdout(&output).starts_with("the circuit breaker is off, compared with"), "{output:?}");
+    let said = stdout(&output);
+    assert!(said.starts_with("the circuit breaker is off, compared with"), "{output:?}");
     let off = root.path().join(KnownChange::BreakerOff.results_file());
     fs::copy(off, root.path().join(KnownChange::SlowerPages.results_file())).unwrap();
     let other = refused(KnownChange::SlowerPages, &two);
-    assert!(other.contains("breaker-off: it is no record of slower-pages"), "{other}");
+    assert!(other.contains("a record of breaker-off, no record of slower-pages"), "{other}");
+    edit(&one.join("campaign.json"), "\"n_trials\":1", "\"n_trials\":2");
+    let partial = refused(KnownChange::IdenticalCode, &one);
+    assert!(
+        partial.contains("cut short; finish it with `cargo xtask bench --resume`"),
+        "{partial}"
+    );
 }

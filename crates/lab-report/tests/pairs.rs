@@ -200,7 +200,7 @@ fn a_record_of_another_change_or_of_other_rules_or_edited_by_hand_is_refused() {
     assert!(table.contains("| identical code | 1 | 0 | 1 | 0 | 8 | 8 |"), "{output:?}");
     let output = record_known("breaker-off", &record, &[]);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("identical-code: it is no record of breaker-off"), "{said}");
+    assert!(said.contains("it is a record of identical-code, no record of breaker-off"), "{said}");
 
     let tomorrow = today.replace("factor = 1.12", "factor = 1.13");
     assert_ne!(tomorrow, today);

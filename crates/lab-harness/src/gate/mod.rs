@@ -39,18 +39,21 @@ pub async fn run(args: &GateArgs, cpus: CpuPlan) -> Result<ExitCode> {
 }
 
 /// Says what gates said of a change that is known, and records what is new: gates of the kind that is
-/// given something, or of both.
+/// given something; where nothing is given, of each kind that has a record.
 async fn known(args: &GateArgs, change: KnownChange) -> Result<ExitCode> {
     let here = env::current_dir().context("find the current folder")?;
     let files = ScenarioFiles::open(&here).at_exit(ExitCode::Usage)?;
     let (has_comparisons, has_results) = (!args.comparisons.is_empty(), !args.results.is_empty());
+    let is_recorded = |it: String| files.root.join(it).exists();
+    let is_any_given = has_comparisons || has_results;
     let mut commands = Vec::new();
-    if has_comparisons || !has_results {
-        commands.push(known_gates(args, change, &files)?);
-    }
-    let are_results_recorded = files.root.join(change.results_file()).exists();
-    if has_results || (!has_comparisons && are_results_recorded) {
+    if has_results || (!is_any_given && is_recorded(change.results_file())) {
         commands.push(known_results(args, change, &files)?);
+    }
+    let has_gates = has_comparisons || (!is_any_given && is_recorded(change.record_file()));
+    // Without anything to tell, it says that there is nothing.
+    if has_gates || commands.is_empty() {
+        commands.push(known_gates(args, change, &files)?);
     }
     for mut command in commands {
         command.args(args.record.then_some("--write"));

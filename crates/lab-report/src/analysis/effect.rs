@@ -32,7 +32,7 @@ pub const P99_FACTOR_FEW_PAIRS: f64 = 3.0;
 /// A goodput ratio from here on has no room left for a difference that matters.
 pub const CEILING: f64 = 0.99;
 /// Rounding errors of a difference stay below this.
-const ROUNDING: f64 = 1e-9;
+pub(super) const ROUNDING: f64 = 1e-9;
 
 /// What a cell shows of its variant against the variant's base, under the same fault and load.
 #[derive(Debug, Clone, PartialEq)]

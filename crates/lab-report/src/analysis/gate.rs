@@ -1,7 +1,7 @@
 //! Is a result worse than a stored one? Judged are figures in which the machine's speed cancels, and
 //! counts; times are not, because another day or another machine has its own.
 
-use std::{f64::consts::PI, fmt};
+use std::fmt;
 
 use lab_core::artifact::{
     stored_result::{StoredCell, StoredResult},
@@ -9,11 +9,12 @@ use lab_core::artifact::{
 };
 
 use super::{
-    effect::{CEILING, RATIO_MARGIN, RATIO_MARGIN_FEW_PAIRS, RATIO_MARGIN_FEW_PAIRS_AT_CEILING},
-    statistics::{count, median},
+    effect::{CEILING, RATIO_MARGIN_FEW_PAIRS, RATIO_MARGIN_FEW_PAIRS_AT_CEILING, ROUNDING},
+    statistics::{count, median, median_of_existing},
 };
 
-/// How often identical code may stop to recover in some cell by luck alone. Chosen, as everywhere.
+/// How often two results on identical code may look, by luck alone, as if some cell no longer
+/// recovered. Chosen, as everywhere.
 pub const LUCK_MAX: f64 = 0.05;
 
 /// Queries for each request of a normal day may be this many times as many. Chosen: they are
@@ -234,23 +235,18 @@ impl Trials {
 
     fn of(trials: &[Option<f64>]) -> Self {
         let each: Vec<f64> = trials.iter().copied().flatten().collect();
-        Self { median: median(&each), each }
+        Self { median: median_of_existing(trials), each }
     }
 }
 
-/// By how much the median of `n_pairs` differences may be lower. One difference of identical code stays
-/// within the margin of few pairs, which is measured; the median of n varies √(π / 2n) times as much.
-/// **Source**: the asymptotic variance of a median; David, Nagaraja, *Order Statistics*. For few it is
-/// too large by a tenth, which is on the safe side.
-fn ratio_margin(n_pairs: usize, is_at_ceiling: bool) -> f64 {
-    let of_one =
-        if is_at_ceiling { RATIO_MARGIN_FEW_PAIRS_AT_CEILING } else { RATIO_MARGIN_FEW_PAIRS };
-    let narrower = (PI / (2.0 * count(n_pairs))).sqrt().min(1.0);
-    (of_one * narrower).max(RATIO_MARGIN)
+/// By how much a ratio may be lower. It does not narrow with the number of trials: those of one result
+/// share its calibration, and what that leaves is most of the spread between results.
+fn ratio_margin(is_at_ceiling: bool) -> f64 {
+    if is_at_ceiling { RATIO_MARGIN_FEW_PAIRS_AT_CEILING } else { RATIO_MARGIN_FEW_PAIRS }
 }
 
 /// Trials of one number met the same arrivals and are pairs when none is missing; else the two
-/// medians are one pair. A loss of half the margin is what luck alone brings in a few of a hundred.
+/// medians are one pair.
 fn judge_ratio(then: Trials, now: Trials, is_paired: bool) -> (Judgement, &'static str) {
     let (Some(then_median), Some(now_median)) = (then.median, now.median) else {
         return (Judgement::Inconclusive, "no valid trial");
@@ -260,21 +256,23 @@ fn judge_ratio(then: Trials, now: Trials, is_paired: bool) -> (Judgement, &'stat
     } else {
         vec![then_median - now_median]
     };
-    let margin = ratio_margin(losses.len(), CEILING <= then_median.max(now_median));
+    let margin = ratio_margin(CEILING <= then_median.max(now_median));
     let loss = median(&losses).unwrap_or(0.0);
-    if margin < loss && losses.iter().all(|it| 0.0 < *it) {
+    if margin + ROUNDING < loss && losses.iter().all(|it| ROUNDING < *it) {
         (Judgement::Regression, "worse in every trial, and by more than the margin")
-    } else if (margin / 2.0).max(RATIO_MARGIN) < loss {
+    } else if margin / 2.0 + ROUNDING < loss {
         (Judgement::Inconclusive, "worse, and the trials are too few or disagree")
-    } else if losses.iter().all(|it| *it < 0.0) {
+    } else if losses.iter().all(|it| *it < -ROUNDING) {
         (Judgement::Pass, "better in every trial")
     } else {
         (Judgement::Pass, "no difference that can be told")
     }
 }
 
-/// The greatest probability with which identical code recovers in all of `n_then` trials and in none of
-/// `n_now`, whatever its probability p to recover: p^m (1 − p)^n is greatest at p = m / (m + n).
+/// The greatest probability with which two results on identical code recover, one in all of `n_then`
+/// trials and the other in none of `n_now`, whatever its probability p to recover: p^m (1 − p)^n is
+/// greatest at p = m / (m + n). It is that of both results together: a stored one that was lucky meets
+/// results that are not more often. **Range** of both: at least 1.
 fn luck(n_then: u32, n_now: u32) -> f64 {
     let (m, n) = (f64::from(n_then), f64::from(n_now));
     (m / (m + n)).powf(m) * (n / (m + n)).powf(n)
@@ -286,12 +284,12 @@ fn judge_recovery(
     now: &StoredCell,
     n_cells: usize,
 ) -> (Judgement, &'static str) {
-    let luck = luck(then.n_valid(), now.n_valid()) * count(n_cells);
+    let is_luck = || LUCK_MAX < luck(then.n_valid(), now.n_valid()) * count(n_cells);
     match now.n_recovered {
         _ if now.n_valid() == 0 => (Judgement::Inconclusive, "no valid trial"),
         _ if !then.is_recovered() => (Judgement::Pass, "not every trial recovered before either"),
         _ if now.is_recovered() => (Judgement::Pass, "every trial recovers, as before"),
-        0 if luck <= LUCK_MAX => (Judgement::Regression, "no trial recovers any more"),
+        0 if !is_luck() => (Judgement::Regression, "no trial recovers any more"),
         0 => (Judgement::Inconclusive, "no trial recovers any more, and the trials are too few"),
         _ => (Judgement::Inconclusive, "some trials do not recover any more"),
     }

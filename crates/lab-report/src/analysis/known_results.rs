@@ -16,70 +16,89 @@ use lab_core::{
 
 use super::{
     gate::{Comparison, Judgement, NotComparable, judge},
-    statistics::median,
+    statistics::median_of_existing,
 };
 
-/// Results that cannot be put together.
+/// Results that cannot be put together. Each names the result by its folder, or by its start where it
+/// is in a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KnownResultsError {
+    /// Planned trials are missing.
+    #[error("use {run}: it was cut short; finish it with `cargo xtask bench --resume`")]
+    Partial {
+        /// The result.
+        run: String,
+    },
     /// Nobody knows what was run, or it was not one version.
-    #[error("{started_at}: its trials are of {commits}, so nobody knows what was run")]
+    #[error("use {run}: its trials are of {commits}; run it again in one work tree")]
     NoCommit {
-        /// Start of the run.
-        started_at: String,
+        /// The result.
+        run: String,
         /// What they say.
         commits: String,
     },
     /// It was run with another service.
-    #[error("{started_at}: ran {commit}, which is not {change} of {of}")]
+    #[error("use {run}: it ran {commit}, and {change} is a {work_tree}; run it there")]
     OtherVersion {
-        /// Start of the run.
-        started_at: String,
+        /// The result.
+        run: String,
         /// What was run.
         commit: String,
         /// What was to be the difference.
         change: &'static str,
-        /// From which commit.
-        of: String,
+        /// Where that is run.
+        work_tree: String,
     },
     /// It means nothing beside the others.
-    #[error("{started_at}: {source}")]
+    #[error("use {run}: {source}")]
     NotComparable {
-        /// Start of the run.
-        started_at: String,
+        /// The result.
+        run: String,
         /// What differs.
         source: NotComparable,
     },
     /// There is nothing to compare with.
     #[error(
-        "{started_at}: there is no result on identical code of this campaign, profile, seed, cells and \
-         number of trials; record some of those first"
+        "use {run}: there is no result on identical code of {commit} with its campaign, profile, seed, \
+         cells and number of trials; record some of those first"
     )]
     NothingToCompare {
-        /// Start of the run.
-        started_at: String,
+        /// The result.
+        run: String,
+        /// What its service was made of.
+        commit: String,
     },
 }
 
 /// What results have in common that say how often such comparisons are right.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Series {
+    /// What was run, but for the known change.
+    pub commit: String,
     /// Name of the campaign.
     pub campaign: String,
     /// Phase lengths by name.
     pub profile: Profile,
     /// Seed of the campaign.
     pub seed: Seed,
+    /// A success later than this is a failure, in milliseconds.
+    pub deadline_ms: f64,
     /// Every cell in words (variant, fault, load), with how often it was run.
     pub cells: Vec<(String, u32)>,
 }
 
 impl Series {
-    /// That of `result`.
-    pub fn of(result: &StoredResult) -> Self {
-        let StoredResult { campaign, profile, seed, cells, .. } = result;
-        let cells = cells.iter().map(|it| (it.key(), it.n_trials)).collect();
-        Self { campaign: campaign.clone(), profile: *profile, seed: *seed, cells }
+    /// That of `known`.
+    pub fn of(known: &KnownResult) -> Self {
+        let StoredResult { campaign, profile, seed, deadline_ms, cells, .. } = &known.result;
+        Self {
+            commit: known.commit.trim_end_matches(DIRTY).to_owned(),
+            campaign: campaign.clone(),
+            profile: *profile,
+            seed: *seed,
+            deadline_ms: *deadline_ms,
+            cells: cells.iter().map(|it| (it.key(), it.n_trials)).collect(),
+        }
     }
 
     /// Trials of a cell; the most of them, where they are not the same.
@@ -87,6 +106,9 @@ impl Series {
         self.cells.iter().map(|(_, n_trials)| *n_trials).max().unwrap_or(0)
     }
 }
+
+/// How the commit of a work tree with changes ends.
+const DIRTY: &str = "-dirty";
 
 /// What comparisons of known results of one series said.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +119,8 @@ pub struct KnownComparisons {
     pub series: Series,
     /// Results that were judged.
     pub n_results: usize,
+    /// C of each that has one.
+    pub capacities: Vec<f64>,
     /// Each against every result on identical code but itself.
     pub comparisons: Vec<Comparison>,
 }
@@ -119,24 +143,24 @@ pub fn known_comparisons(
 ) -> Result<Vec<KnownComparisons>, KnownResultsError> {
     let mut all: Vec<KnownComparisons> = Vec::new();
     for known in &record.results {
-        let started_at = || known.result.started_at.clone();
-        let series = Series::of(&known.result);
-        let mut same =
-            identical.results.iter().filter(|it| Series::of(&it.result) == series).peekable();
-        let Some(first) = same.peek() else {
-            return Err(KnownResultsError::NothingToCompare { started_at: started_at() });
-        };
-        check_version(record.change, known, &first.commit)?;
+        let run = || format!("the result of {}", known.result.started_at);
+        check_version(record.change, &known.commit, run)?;
+        let series = Series::of(known);
+        let same: Vec<_> = identical.results.iter().filter(|it| Series::of(it) == series).collect();
+        if same.is_empty() {
+            let commit = series.commit;
+            return Err(KnownResultsError::NothingToCompare { run: run(), commit });
+        }
         let comparisons = same
+            .into_iter()
             .filter(|it| !is_same_run(it, known))
             .map(|then| judge(&then.result, &known.result))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| KnownResultsError::NotComparable {
-                started_at: started_at(),
-                source,
-            })?;
+            .map_err(|source| KnownResultsError::NotComparable { run: run(), source })?;
+        let capacity = known.result.db_capacity_per_sec;
         match all.iter_mut().find(|it| it.series == series) {
             Some(seen) => {
+                seen.capacities.extend(capacity);
                 seen.n_results += 1;
                 seen.comparisons.extend(comparisons);
             }
@@ -144,6 +168,7 @@ pub fn known_comparisons(
                 change: record.change,
                 series,
                 n_results: 1,
+                capacities: capacity.into_iter().collect(),
                 comparisons,
             }),
         }
@@ -156,28 +181,25 @@ pub fn is_same_run(one: &KnownResult, other: &KnownResult) -> bool {
     one.result.started_at == other.result.started_at && one.result.host == other.result.host
 }
 
-/// Identical code has one commit; what is changed on purpose stands in a work tree with changes.
-fn check_version(
+/// Identical code is a clean work tree; what is changed on purpose stands in one with changes.
+///
+/// **Errors**: `commit` is not of `change`; `run` names the result that it is of.
+pub fn check_version(
     change: KnownChange,
-    known: &KnownResult,
-    of: &str,
+    commit: &str,
+    run: impl Fn() -> String,
 ) -> Result<(), KnownResultsError> {
-    let is_clean = !of.ends_with("-dirty");
-    let is_known = match change {
-        KnownChange::IdenticalCode => known.commit == of,
-        KnownChange::SlowerPages | KnownChange::BreakerOff | KnownChange::LocalCacheOff => {
-            known.commit == format!("{of}-dirty")
-        }
-    };
-    if is_clean && is_known {
+    let is_identical = change == KnownChange::IdenticalCode;
+    if commit.ends_with(DIRTY) != is_identical {
         return Ok(());
     }
-    Err(KnownResultsError::OtherVersion {
-        started_at: known.result.started_at.clone(),
-        commit: known.commit.clone(),
-        change: change.name(),
-        of: of.to_owned(),
-    })
+    let change = change.name();
+    let work_tree = match is_identical {
+        true => "work tree without changes".to_owned(),
+        false => format!("work tree with docs/gate/{change}.patch applied"),
+    };
+    let commit = commit.to_owned();
+    Err(KnownResultsError::OtherVersion { run: run(), commit, change, work_tree })
 }
 
 /// The lowest and the highest value of each figure of one cell over results on identical code.
@@ -205,7 +227,7 @@ pub struct CellSpread {
 /// plan.
 pub fn spread(identical: &KnownResults) -> Vec<CellSpread> {
     let mut all: Vec<Series> = Vec::new();
-    for series in identical.results.iter().map(|it| Series::of(&it.result)) {
+    for series in identical.results.iter().map(Series::of) {
         if !all.contains(&series) {
             all.push(series);
         }
@@ -214,20 +236,17 @@ pub fn spread(identical: &KnownResults) -> Vec<CellSpread> {
 }
 
 fn spread_of(identical: &KnownResults, series: &Series) -> Vec<CellSpread> {
-    let results = identical.results.iter().map(|it| &it.result);
-    let results: Vec<&StoredResult> = results.filter(|it| Series::of(it) == *series).collect();
+    let results = identical.results.iter().filter(|it| Series::of(it) == *series);
+    let results: Vec<&StoredResult> = results.map(|it| &it.result).collect();
     let of_cell = |(place, (cell, n_trials)): (usize, &(String, u32))| {
         let cells = || results.iter().map(|it| &it.cells[place]);
-        let range = |of: fn(&StoredCell) -> Option<f64>| {
-            let lowest = cells().filter_map(of).reduce(f64::min)?;
-            Some([lowest, cells().filter_map(of).fold(lowest, f64::max)])
-        };
+        let range = |of: fn(&StoredCell) -> Option<f64>| range(cells().filter_map(of));
         CellSpread {
             cell: cell.clone(),
             n_trials: *n_trials,
             n_results: results.len(),
-            goodput_ratio: range(|it| median_of(&it.goodput_ratio_fault_trials)),
-            served_ratio: range(|it| median_of(&it.served_ratio_fault_trials)),
+            goodput_ratio: range(|it| median_of_existing(&it.goodput_ratio_fault_trials)),
+            served_ratio: range(|it| median_of_existing(&it.served_ratio_fault_trials)),
             queries: range(|it| it.queries_per_request_baseline),
             queries_peak: range(|it| it.queries_per_request_fault_peak),
             n_recovered: cells().filter(|it| it.is_recovered()).count(),
@@ -236,8 +255,10 @@ fn spread_of(identical: &KnownResults, series: &Series) -> Vec<CellSpread> {
     series.cells.iter().enumerate().map(of_cell).collect()
 }
 
-fn median_of(trials: &[Option<f64>]) -> Option<f64> {
-    median(&trials.iter().copied().flatten().collect::<Vec<_>>())
+/// The lowest and the highest; `None` of none.
+pub fn range(values: impl Iterator<Item = f64> + Clone) -> Option<[f64; 2]> {
+    let lowest = values.clone().reduce(f64::min)?;
+    Some([lowest, values.fold(lowest, f64::max)])
 }
 
 #[cfg(test)]
@@ -264,21 +285,22 @@ mod tests {
         assert_eq!(counts(&seen[0]), [2, 1, 3]);
     }
 
-    // Two trials are another series than one: 2 of one kind and 3 of the other give 2 and 6.
+    // Two trials are another series than one, as another commit is: 3, 2 and 1 results give 6, 2 and 0.
     #[test]
     fn results_of_different_series_are_not_compared() {
-        let mut results = identical(&[0.9, 0.85, 0.6, 0.5, 0.4]);
-        for known in &mut results.results[3..] {
+        let mut results = identical(&[0.9, 0.85, 0.6, 0.5, 0.4, 0.4]);
+        results.results[5].commit = "def".into();
+        for known in &mut results.results[3..5] {
             let cell = &mut known.result.cells[0];
             (cell.n_trials, cell.n_recovered) = (2, 2);
             cell.goodput_ratio_fault_trials.push(Some(0.5));
         }
         let seen = known_comparisons(&results, &results).unwrap();
         let found = |it: &KnownComparisons| (it.series.n_trials(), it.comparisons.len());
-        assert_eq!(seen.iter().map(found).collect::<Vec<_>>(), [(1, 6), (2, 2)]);
+        assert_eq!(seen.iter().map(found).collect::<Vec<_>>(), [(1, 6), (2, 2), (1, 0)]);
         let spread = spread(&results);
         let found = |it: &CellSpread| (it.n_trials, it.n_results);
-        assert_eq!(spread.iter().map(found).collect::<Vec<_>>(), [(1, 3), (2, 2)]);
+        assert_eq!(spread.iter().map(found).collect::<Vec<_>>(), [(1, 3), (2, 2), (1, 1)]);
     }
 
     #[test]
@@ -287,27 +309,33 @@ mod tests {
         let seen = known_comparisons(&off, &identical(&[0.9, 0.85])).unwrap();
         assert_eq!((seen.len(), seen[0].n_results, counts(&seen[0])), (1, 1, [2, 0, 0]));
         let nothing = known_comparisons(&off, &identical(&[])).unwrap_err().to_string();
-        assert!(nothing.contains("07:00:00Z: there is no result on identical code"), "{nothing}");
+        assert!(
+            nothing.contains("07:00:00Z: there is no result on identical code of abc"),
+            "{nothing}"
+        );
     }
 
     #[test]
     fn a_result_of_another_version_or_campaign_is_refused() {
         let same = identical(&[0.9, 0.85]);
         let refused = |change, result| {
-            known_comparisons(&KnownResults::new(change, vec![result]), &same)
-                .unwrap_err()
-                .to_string()
+            let record = KnownResults::new(change, vec![result]);
+            known_comparisons(&record, &same).unwrap_err().to_string()
         };
-        let other = refused(KnownChange::IdenticalCode, known(7, "def", 0.9));
-        assert_eq!(other, "2026-11-29T07:00:00Z: ran def, which is not identical-code of abc");
         let clean = refused(KnownChange::BreakerOff, known(7, "abc", 0.9));
-        assert!(clean.contains("ran abc, which is not breaker-off of abc"), "{clean}");
-        let mut ladder = known(7, "abc", 0.9);
+        assert_eq!(
+            clean,
+            "use the result of 2026-11-29T07:00:00Z: it ran abc, and breaker-off is a work tree with \
+             docs/gate/breaker-off.patch applied; run it there"
+        );
+        let dirty = refused(KnownChange::IdenticalCode, known(7, "abc-dirty", 0.9));
+        assert!(dirty.contains("identical-code is a work tree without changes"), "{dirty}");
+        let other = refused(KnownChange::BreakerOff, known(7, "def-dirty", 0.9));
+        assert!(other.contains("no result on identical code of def"), "{other}");
+        let mut ladder = known(7, "abc-dirty", 0.9);
         ladder.result.campaign = "ladder".into();
         let error = refused(KnownChange::BreakerOff, ladder);
-        assert!(error.contains("no result on identical code of this campaign"), "{error}");
-        let dirty = KnownResults::new(KnownChange::IdenticalCode, vec![known(0, "abc-dirty", 0.9)]);
-        assert!(known_comparisons(&dirty, &dirty).is_err(), "identical code is a clean work tree");
+        assert!(error.contains("with its campaign, profile, seed"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! A comparison with a stored result, as people and programs read it.
 
-use lab_core::artifact::{stored_result::KnownResults, summary::Summary};
+use lab_core::artifact::summary::Summary;
 use serde_json::json;
 
-use super::{known_results::false_alarm_line, numbers, ranking::cell_title};
+use super::{numbers, ranking::cell_title};
 use crate::analysis::gate::{Comparison, Figure, Judged, Judgement};
 
 /// How a comparison is written.
@@ -24,19 +24,18 @@ const BLIND: &str = "Not seen by this comparison: a service that became slower, 
     and in the outage or in the outage alone, while its pages still come in time. Times of another day \
     or another machine are not compared.";
 
-/// Writes `comparison`, which was made of `now`, with how often such comparisons were wrong on the
-/// results `identical`.
+/// Writes `comparison`, which was made of `now`, and how often such comparisons are wrong (`alarms`, a
+/// line).
 pub fn gate_report(
     comparison: &Comparison,
-    (now, identical): (&Summary, Option<&KnownResults>),
+    (now, alarms): (&Summary, &str),
     format: GateFormat,
 ) -> String {
-    let alarms = false_alarm_line(identical);
     match format {
-        GateFormat::Text => text(comparison, now, &alarms),
-        GateFormat::Markdown => markdown(comparison, now, &alarms),
-        GateFormat::Json => json(comparison, now, &alarms),
-        GateFormat::Github => github(comparison, now, &alarms),
+        GateFormat::Text => text(comparison, now, alarms),
+        GateFormat::Markdown => markdown(comparison, now, alarms),
+        GateFormat::Json => json(comparison, now, alarms),
+        GateFormat::Github => github(comparison, now, alarms),
     }
 }
 
@@ -80,10 +79,11 @@ fn row(judged: &Judged, now: &Summary) -> [String; 6] {
 const HEAD: [&str; 6] = ["cell", "figure", "then", "now", "verdict", "why"];
 
 fn notes(comparison: &Comparison, alarms: &str) -> String {
-    let mut text = format!("{alarms}\n{BLIND}\n");
+    let mut text = format!("{BLIND}\n");
     if !comparison.not_compared.is_empty() {
         text.push_str(&format!("Not compared: {}.\n", comparison.not_compared.join(", ")));
     }
+    text.push_str(&format!("{alarms}\n"));
     text
 }
 
@@ -173,13 +173,15 @@ mod tests {
     use super::*;
     use crate::{analysis::gate::judge, render::testing};
 
+    const ALARMS: &str = "false alarms on identical code: 1 of 12";
+
     /// The sample campaign against itself with one cell made worse.
     fn report(format: GateFormat) -> String {
         let then = testing::campaign().summary;
         let mut now = then.clone();
         now.variants[3].goodput_ratio_fault_trials = vec![Some(0.5); 3];
         now.variants[3].goodput_ratio_fault = Some(0.5);
-        gate_report(&judge(&(&then).into(), &(&now).into()).unwrap(), (&now, None), format)
+        gate_report(&judge(&(&then).into(), &(&now).into()).unwrap(), (&now, ALARMS), format)
     }
 
     #[test]
@@ -191,7 +193,7 @@ mod tests {
         assert!(lines[3].contains("1.000") && lines[3].contains("0.500"), "{text}");
         assert!(text.contains("Not compared: none pause load-factor-1.5."), "{text}");
         assert!(text.contains("Not seen by this comparison"), "{text}");
-        assert!(text.contains("\nfalse alarms on identical code: not measured yet\n"), "{text}");
+        assert_eq!(lines.last(), Some(&ALARMS));
     }
 
     #[test]
@@ -201,7 +203,8 @@ mod tests {
         assert_eq!(markdown.matches("| regression |").count(), 1, "{markdown}");
         let json: serde_json::Value = serde_json::from_str(&report(GateFormat::Json)).unwrap();
         assert_eq!(json["verdict"], "regression");
-        assert_eq!(json["false_alarms"], "false alarms on identical code: not measured yet");
+        assert_eq!(json["false_alarms"], ALARMS);
+        assert!(markdown.trim_end().ends_with(ALARMS), "{markdown}");
         let figures = json["figures"].as_array().unwrap();
         let worse: Vec<_> = figures.iter().filter(|it| it["verdict"] == "regression").collect();
         assert_eq!((figures.len(), worse.len()), (20, 1));
@@ -212,5 +215,6 @@ mod tests {
         assert_eq!(errors.len(), 1, "{github}");
         assert!(errors[0].contains("goodput ratio 1.000 → 0.500"), "{github}");
         assert!(github.lines().all(|it| it.starts_with("::")), "{github}");
+        assert!(github.trim_end().ends_with(ALARMS), "{github}");
     }
 }

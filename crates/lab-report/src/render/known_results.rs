@@ -1,39 +1,37 @@
 //! What comparisons with a stored result said of changes that are known: false alarms, power, and the
 //! spread they stand on.
 
+use std::fmt::Display;
+
 use lab_core::artifact::{gate::KnownChange, stored_result::KnownResults};
 
 use super::{gate::columns, known_gates::what, numbers};
 use crate::analysis::{
     gate::Judgement,
-    known_results::{KnownComparisons, Series, known_comparisons, spread},
+    known_results::{KnownComparisons, Series, range, spread},
 };
 
 /// How a comparison can end, in the order of the tables' columns.
 const ENDS: [Judgement; 3] = [Judgement::Regression, Judgement::Pass, Judgement::Inconclusive];
 
-/// How often comparisons of results on identical code said *regression*, in one line.
-pub(super) fn false_alarm_line(identical: Option<&KnownResults>) -> String {
-    let seen = identical.and_then(|it| known_comparisons(it, it).ok()).unwrap_or_default();
-    let counted: Vec<String> =
-        seen.iter().filter(|it| !it.comparisons.is_empty()).map(counted).collect();
-    let said = if counted.is_empty() { "not measured yet".into() } else { counted.join("; ") };
-    format!("false alarms on identical code: {said}")
-}
-
-/// How many of the comparisons said *regression*, and of what.
-fn counted(seen: &KnownComparisons) -> String {
-    let unsure = match seen.n(Judgement::Inconclusive) {
-        0 => String::new(),
-        n => format!(", {n} inconclusive"),
+/// How often comparisons of results on identical code said *regression*, in one line; also where that
+/// cannot be told.
+pub fn stored_false_alarm_line<E: Display>(identical: &Result<Vec<KnownComparisons>, E>) -> String {
+    let said = match identical {
+        Err(error) => format!("not known, because the record cannot be used: {error}"),
+        Ok(seen) if seen.iter().all(|it| it.comparisons.is_empty()) => "not measured yet".into(),
+        Ok(seen) => {
+            let n = |of: Judgement| seen.iter().map(|it| it.n(of)).sum::<usize>();
+            format!(
+                "{} of {} comparisons of {} results, {} inconclusive",
+                n(Judgement::Regression),
+                seen.iter().map(|it| it.comparisons.len()).sum::<usize>(),
+                seen.iter().map(|it| it.n_results).sum::<usize>(),
+                n(Judgement::Inconclusive)
+            )
+        }
     };
-    format!(
-        "{} of {} comparisons{unsure} ({} results, {})",
-        seen.n(Judgement::Regression),
-        seen.comparisons.len(),
-        seen.n_results,
-        title(&seen.series)
-    )
+    format!("false alarms on identical code: {said}")
 }
 
 /// What was run, in a few words.
@@ -63,16 +61,18 @@ pub fn known_results_report(change: KnownChange, seen: &[KnownComparisons]) -> S
 pub fn known_results_tables(seen: &[KnownComparisons], identical: Option<&KnownResults>) -> String {
     let Some(identical) = identical else { return "*Not measured yet.*".into() };
     let mut table = String::from(
-        "| the service | campaign | results | comparisons | regression | pass | inconclusive |\n\
-         | --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| the service | campaign | commit | results | C | comparisons | regression | pass | inconclusive |\n\
+         | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     );
     for seen in seen {
         let [regression, pass, inconclusive] = ENDS.map(|it| seen.n(it));
         table.push_str(&format!(
-            "\n| {} | {} | {} | {} | {regression} | {pass} | {inconclusive} |",
+            "\n| {} | {} | {} | {} | {} | {} | {regression} | {pass} | {inconclusive} |",
             what(seen.change),
             title(&seen.series),
+            seen.series.commit,
             seen.n_results,
+            shown(range(seen.capacities.iter().copied()), numbers::three_digits),
             seen.comparisons.len(),
         ));
     }
@@ -87,10 +87,10 @@ pub fn known_results_tables(seen: &[KnownComparisons], identical: Option<&KnownR
             it.cell,
             it.n_results,
             it.n_trials,
-            range(it.goodput_ratio, numbers::ratio),
-            range(it.served_ratio, numbers::ratio),
-            range(it.queries, numbers::three_digits),
-            range(it.queries_peak, numbers::three_digits),
+            shown(it.goodput_ratio, numbers::ratio),
+            shown(it.served_ratio, numbers::ratio),
+            shown(it.queries, numbers::three_digits),
+            shown(it.queries_peak, numbers::three_digits),
             it.n_recovered,
             it.n_results,
         ));
@@ -98,17 +98,16 @@ pub fn known_results_tables(seen: &[KnownComparisons], identical: Option<&KnownR
     table
 }
 
-fn range(values: Option<[f64; 2]>, shown: fn(f64) -> String) -> String {
-    values.map_or_else(
-        || numbers::MISSING.to_owned(),
-        |[lowest, highest]| format!("{} to {}", shown(lowest), shown(highest)),
-    )
+fn shown(range: Option<[f64; 2]>, shown: fn(f64) -> String) -> String {
+    let Some(range) = range else { return numbers::MISSING.to_owned() };
+    let [lowest, highest] = range.map(shown);
+    if lowest == highest { lowest } else { format!("{lowest} to {highest}") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::testing::known_result;
+    use crate::analysis::{known_results::known_comparisons, testing::known_result};
 
     fn identical(goodput: &[f64]) -> KnownResults {
         let results =
@@ -117,16 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn the_line_says_how_many_of_how_many_and_of_what() {
-        let line = false_alarm_line(Some(&identical(&[0.9, 0.75, 0.5])));
+    fn the_line_says_how_many_of_how_many_and_when_nobody_knows() {
+        let line = |goodput: &[f64]| {
+            let record = identical(goodput);
+            stored_false_alarm_line(&known_comparisons(&record, &record))
+        };
         assert_eq!(
-            line,
-            "false alarms on identical code: 2 of 6 comparisons, 1 inconclusive (3 results, \
-             redis-outage, quick, 1 trial of 1 cell)"
+            line(&[0.9, 0.75, 0.5]),
+            "false alarms on identical code: 2 of 6 comparisons of 3 results, 1 inconclusive"
         );
-        let nothing = "false alarms on identical code: not measured yet";
-        assert_eq!(false_alarm_line(None), nothing);
-        assert_eq!(false_alarm_line(Some(&identical(&[0.9]))), nothing, "one says nothing");
+        assert_eq!(line(&[0.9]), "false alarms on identical code: not measured yet");
+        let broken = stored_false_alarm_line(&Err("parse record.json"));
+        assert!(broken.ends_with("the record cannot be used: parse record.json"), "{broken}");
     }
 
     #[test]
@@ -136,12 +137,12 @@ mod tests {
         let off = KnownResults::new(KnownChange::BreakerOff, off);
         let seen = [&same, &off].map(|it| known_comparisons(it, &same).unwrap()).concat();
         let tables = known_results_tables(&seen, Some(&same));
-        let row = "| identical code | redis-outage, quick, 1 trial of 1 cell | 3 | 6 | 2 | 3 | 1 |";
+        let row = "| identical code | redis-outage, quick, 1 trial of 1 cell | abc | 3 | 100 | 6 | 2 | 3 | 1 |";
         assert!(tables.contains(row), "{tables}");
-        let row = "breaker is off | redis-outage, quick, 1 trial of 1 cell | 1 | 3 | 3 | 0 | 0 |";
+        let row = "breaker is off | redis-outage, quick, 1 trial of 1 cell | abc | 1 | 100 | 3 | 3 | 0 | 0 |";
         assert!(tables.contains(row), "{tables}");
         let spread = "| circuit-breaker crash load-factor-1.5 | 3 | 1 | 0.500 to 0.900 | \
-                      0.900 to 0.900 | 0.5 to 0.5 | – | 3 of 3 |";
+                      0.900 | 0.5 | – | 3 of 3 |";
         assert!(tables.contains(spread), "{tables}");
         assert_eq!(known_results_tables(&[], None), "*Not measured yet.*");
         let report = known_results_report(KnownChange::BreakerOff, &seen[1..]);

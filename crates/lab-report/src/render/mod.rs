@@ -51,7 +51,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub use gate::{GateFormat, gate_report};
 pub use known_gates::{known_gates_report, known_gates_table};
-pub use known_results::{known_results_report, known_results_tables};
+pub use known_results::{known_results_report, known_results_tables, stored_false_alarm_line};
 pub use markdown::readme_table;
 pub use paired::{paired_files, paired_report};
 pub use playbook::playbook;

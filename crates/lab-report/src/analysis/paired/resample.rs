@@ -25,7 +25,7 @@ pub const MARGINS_WORSE: [f64; 4] = [0.0, 1.0, 2.0, 3.0];
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResampleError {
     /// There is no pair.
-    #[error("there is no pair to draw from")]
+    #[error("make up gates: there is no pair to draw from; name comparisons that were run")]
     NoPair,
     /// Their versions differ by something else.
     #[error(
@@ -275,8 +275,10 @@ mod tests {
             let same = (KnownChange::IdenticalCode, &spec());
             known_gates(same, files.to_vec(), (1, Seed(1))).unwrap_err().to_string()
         };
-        assert_eq!(error(&[]), "there is no pair to draw from");
-        assert_eq!(error(&[identical(0, 1)]), "there is no pair to draw from");
+        let nothing =
+            "make up gates: there is no pair to draw from; name comparisons that were run";
+        assert_eq!(error(&[]), nothing);
+        assert_eq!(error(&[identical(0, 1)]), nothing);
         let versions = error(&[file(pairs(8, USUAL, 1))]);
         assert!(versions.contains("work tree (89ab89ab89ab) with main (0123"), "{versions}");
         let mut other = identical(8, 1);
