@@ -23,7 +23,7 @@ pub struct KnownResults {
     pub schema: String,
     /// How the service differed from that of the results on identical code.
     pub change: KnownChange,
-    /// Results of one commit, each with a calibration of its own.
+    /// In the order in which they were run, each with a calibration of its own.
     pub results: Vec<KnownResult>,
 }
 

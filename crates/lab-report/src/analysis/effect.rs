@@ -256,15 +256,18 @@ fn paired_ratio(
     ratio_of_pairs(with, without)
 }
 
+/// The wider margin of two ratios: smaller where one of them is at its ceiling.
+pub(super) fn wide_ratio_margin(one: f64, other: f64) -> f64 {
+    let is_at_ceiling = CEILING <= one.max(other);
+    if is_at_ceiling { RATIO_MARGIN_FEW_PAIRS_AT_CEILING } else { RATIO_MARGIN_FEW_PAIRS }
+}
+
 /// A ratio in pairs: the first of `with` and the first of `without` are one. `None` without a pair.
 fn ratio_of_pairs(with: Vec<f64>, without: Vec<f64>) -> Option<PairedRatio> {
     let gains: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
     let (with, without) = (median(&with)?, median(&without)?);
-    let margin = match (gains.len() < N_PAIRS_ENOUGH, CEILING <= with.max(without)) {
-        (false, _) => RATIO_MARGIN,
-        (true, false) => RATIO_MARGIN_FEW_PAIRS,
-        (true, true) => RATIO_MARGIN_FEW_PAIRS_AT_CEILING,
-    };
+    let is_enough = N_PAIRS_ENOUGH <= gains.len();
+    let margin = if is_enough { RATIO_MARGIN } else { wide_ratio_margin(with, without) };
     Some(PairedRatio {
         with,
         without,
@@ -303,7 +306,7 @@ fn paired_p99(pairs: &[Pair<'_>]) -> Option<PairedTime> {
 /// Better when every gain is certainly above 0 and the median above the margin; worse when every
 /// gain is certainly below 0 and the median below minus the margin. A gain of 0 is on neither
 /// side. `at_least` and `at_most` are what is certain of the gain of each pair.
-fn side(at_least: &[f64], at_most: &[f64], margin: f64) -> Side {
+pub(super) fn side(at_least: &[f64], at_most: &[f64], margin: f64) -> Side {
     let beyond = |gains: &[f64], sign: f64| {
         gains.iter().all(|it| ROUNDING < sign * it)
             && median(gains).is_some_and(|it| margin + ROUNDING < sign * it)

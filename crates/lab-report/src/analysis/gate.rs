@@ -9,7 +9,7 @@ use lab_core::artifact::{
 };
 
 use super::{
-    effect::{CEILING, RATIO_MARGIN_FEW_PAIRS, RATIO_MARGIN_FEW_PAIRS_AT_CEILING, ROUNDING},
+    effect::{ROUNDING, Side, side, wide_ratio_margin},
     statistics::{count, median, median_of_existing},
 };
 
@@ -239,30 +239,25 @@ impl Trials {
     }
 }
 
-/// By how much a ratio may be lower. It does not narrow with the number of trials: those of one result
-/// share its calibration, and what that leaves is most of the spread between results.
-fn ratio_margin(is_at_ceiling: bool) -> f64 {
-    if is_at_ceiling { RATIO_MARGIN_FEW_PAIRS_AT_CEILING } else { RATIO_MARGIN_FEW_PAIRS }
-}
-
 /// Trials of one number met the same arrivals and are pairs when none is missing; else the two
-/// medians are one pair.
+/// medians are one pair. The margin does not narrow with their number: the trials of one result share
+/// its calibration, and what that leaves is most of the spread between results.
 fn judge_ratio(then: Trials, now: Trials, is_paired: bool) -> (Judgement, &'static str) {
     let (Some(then_median), Some(now_median)) = (then.median, now.median) else {
         return (Judgement::Inconclusive, "no valid trial");
     };
-    let losses: Vec<f64> = if is_paired && then.each.len() == now.each.len() {
-        then.each.iter().zip(&now.each).map(|(then, now)| then - now).collect()
+    let gains: Vec<f64> = if is_paired && then.each.len() == now.each.len() {
+        now.each.iter().zip(&then.each).map(|(now, then)| now - then).collect()
     } else {
-        vec![then_median - now_median]
+        vec![now_median - then_median]
     };
-    let margin = ratio_margin(CEILING <= then_median.max(now_median));
-    let loss = median(&losses).unwrap_or(0.0);
-    if margin + ROUNDING < loss && losses.iter().all(|it| ROUNDING < *it) {
+    let margin = wide_ratio_margin(then_median, now_median);
+    let loss = median(&gains).map_or(0.0, |it| -it);
+    if side(&gains, &gains, margin) == Side::Worse {
         (Judgement::Regression, "worse in every trial, and by more than the margin")
     } else if margin / 2.0 + ROUNDING < loss {
         (Judgement::Inconclusive, "worse, and the trials are too few or disagree")
-    } else if losses.iter().all(|it| *it < -ROUNDING) {
+    } else if gains.iter().all(|it| ROUNDING < *it) {
         (Judgement::Pass, "better in every trial")
     } else {
         (Judgement::Pass, "no difference that can be told")

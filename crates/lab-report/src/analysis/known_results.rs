@@ -121,7 +121,7 @@ pub struct KnownComparisons {
     pub n_results: usize,
     /// C of each that has one.
     pub capacities: Vec<f64>,
-    /// Each against every result on identical code but itself.
+    /// Each against every result on identical code of its series but itself.
     pub comparisons: Vec<Comparison>,
 }
 

@@ -13,6 +13,7 @@ use lab_core::{
     },
     scenario::{Campaign, GateSpec},
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     campaign_files::check_schema,
@@ -73,23 +74,26 @@ pub fn read_rules(campaign: &Path) -> Result<Option<GateSpec>, ArtifactError> {
 ///
 /// **Errors**: it stands there and is not JSON, or of another version.
 pub fn read_known(path: &Path) -> Result<Option<KnownGates>, ArtifactError> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let record: KnownGates = read_json(path)?;
-    check_schema(path.to_owned(), &record.schema, KNOWN_SCHEMA)?;
-    Ok(Some(record))
+    read_record(path, |it: &KnownGates| &it.schema, KNOWN_SCHEMA)
 }
 
 /// Reads a record of results on a known change; `None` where there is none.
 ///
 /// **Errors**: it stands there and is not JSON, or of another version.
 pub fn read_known_results(path: &Path) -> Result<Option<KnownResults>, ArtifactError> {
+    read_record(path, |it: &KnownResults| &it.schema, KNOWN_RESULTS_SCHEMA)
+}
+
+fn read_record<T: DeserializeOwned>(
+    path: &Path,
+    schema: fn(&T) -> &str,
+    want: &'static str,
+) -> Result<Option<T>, ArtifactError> {
     if !path.exists() {
         return Ok(None);
     }
-    let record: KnownResults = read_json(path)?;
-    check_schema(path.to_owned(), &record.schema, KNOWN_RESULTS_SCHEMA)?;
+    let record: T = read_json(path)?;
+    check_schema(path.to_owned(), schema(&record), want)?;
     Ok(Some(record))
 }
 

@@ -15,9 +15,12 @@ use crate::analysis::{
 const ENDS: [GateVerdict; 3] =
     [GateVerdict::Regression, GateVerdict::Pass, GateVerdict::Inconclusive];
 
+/// How the line begins that says how often gates on identical code said *regression*.
+pub(super) const FALSE_ALARMS: &str = "false alarms on identical code";
+
 /// How often gates on identical code said *regression*, in one line.
 pub(super) fn false_alarm_line(identical: Option<&KnownGates>, gate: &GateSpec) -> String {
-    let what = "false alarms on identical code";
+    let what = FALSE_ALARMS;
     match identical {
         None => format!("{what}: not measured yet"),
         Some(record) if record.gate != *gate => {

@@ -5,7 +5,11 @@ use std::fmt::Display;
 
 use lab_core::artifact::{gate::KnownChange, stored_result::KnownResults};
 
-use super::{gate::columns, known_gates::what, numbers};
+use super::{
+    gate::columns,
+    known_gates::{FALSE_ALARMS, what},
+    numbers,
+};
 use crate::analysis::{
     gate::Judgement,
     known_results::{KnownComparisons, Series, range, spread},
@@ -31,7 +35,7 @@ pub fn stored_false_alarm_line<E: Display>(identical: &Result<Vec<KnownCompariso
             )
         }
     };
-    format!("false alarms on identical code: {said}")
+    format!("{FALSE_ALARMS}: {said}")
 }
 
 /// What was run, in a few words.
